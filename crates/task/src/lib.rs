@@ -1,1 +1,47 @@
-//! task
+//! What is asked, what is answered, who may answer, and what is remembered of it.
+//!
+//! No I/O, no clock, no runtime: a [`Task`] comes from text somebody else read, an answer's age is
+//! passed in. Everything else of Sprat speaks in these words.
+//!
+//! | question | file |
+//! |---|---|
+//! | What does a task file say, and where is it wrong? | [`file`], [`source`], [`problem`] |
+//! | What is a task, once it can't be wrong? | [`task`], [`kind`], [`target`] |
+//! | What is asked and answered? | [`input`], [`prediction`] |
+//! | Who may answer, who trains? | [`model`] |
+//! | What did one rung do, and what did it cost? | [`step`], [`money`] |
+//! | What is promised, and by which release? | [`certificate`], [`release`] |
+
+pub mod certificate;
+pub mod file;
+pub mod hash;
+pub mod input;
+pub mod kind;
+pub mod model;
+pub mod money;
+pub mod names;
+pub mod prediction;
+pub mod problem;
+pub mod provenance;
+pub mod release;
+pub mod source;
+pub mod step;
+pub mod target;
+pub mod task;
+
+pub use certificate::{Binding, Certificate, Status};
+pub use file::read_task;
+pub use hash::Sha256Hex;
+pub use input::{Input, LabelledRow};
+pub use kind::Kind;
+pub use model::{Attempt, Context, Embed, Fitted, Generate, Model, ModelError, Trainer, Training, Upstream};
+pub use money::{Currency, Money, Price, Tokens, Usage};
+pub use names::{Label, ModelId, RequestId, TaskName};
+pub use prediction::{Answer, Confidence, Features, Prediction, Score};
+pub use problem::Problem;
+pub use provenance::Provenance;
+pub use release::{Artifact, Release, ReleaseId, RungRecord};
+pub use source::Source;
+pub use step::{Outcome, Step};
+pub use target::{Guarantee, Risk, Target};
+pub use task::{Last, Task};

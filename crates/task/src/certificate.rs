@@ -1,0 +1,161 @@
+//! The statistical promise and its status. Only a certified one lets a small model answer.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::hash::Sha256Hex;
+use crate::target::{Guarantee, Risk};
+
+/// What a promise is worth at present.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Proved on fresh data: small models may answer.
+    Certified,
+    /// The data don't suffice to tell.
+    Underpowered,
+    /// The models are too often wrong even where they are surest.
+    Infeasible,
+    /// It would cost more than it saves.
+    Uneconomic,
+    /// Something it is bound to has changed.
+    Stale,
+    /// The audits say that it no longer holds.
+    Alarmed,
+    /// Nobody has tried.
+    #[default]
+    None,
+}
+
+impl Status {
+    /// The word in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Certified => "certified",
+            Self::Underpowered => "underpowered",
+            Self::Infeasible => "infeasible",
+            Self::Uneconomic => "uneconomic",
+            Self::Stale => "stale",
+            Self::Alarmed => "alarmed",
+            Self::None => "none",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// A promise about one release, its evidence, and what it is bound to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// What it is worth.
+    pub status: Status,
+    /// Which error is bounded.
+    pub risk: Risk,
+    /// What counts as bad.
+    pub guarantee: Guarantee,
+    /// The largest error promised.
+    pub alpha: f64,
+    /// How likely the promise fails, over the draw of the certification sample, all looks together.
+    pub delta: f64,
+    /// Which look at the data this was, from 1.
+    pub look: u32,
+    /// What this look may spend of delta.
+    pub delta_spent: f64,
+    /// Certification rows.
+    pub n: u64,
+    /// Of these, answered small at the chosen thresholds.
+    pub accepted: u64,
+    /// Of the accepted, bad.
+    pub bad: u64,
+    /// Upper confidence bound on the bounded risk at the chosen thresholds (Clopper-Pearson at `delta_spent`); `None`
+    /// where nothing was accepted.
+    pub bound: Option<f64>,
+    /// Selective error's two-sided interval at level `delta` (Clopper-Pearson), shown beside a joint certificate too.
+    pub selective_interval: Option<(f64, f64)>,
+    /// How many more labels would be needed, where that is what is missing.
+    pub more_labels: Option<u64>,
+    /// Why it isn't certified, in a sentence; or a qualification, such as rows treated as independent.
+    pub note: Option<String>,
+    /// What it dies with.
+    pub binding: Binding,
+}
+
+/// What a certificate is bound to: when any of these changes, it is stale.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    /// Each rung's weights, calibrator and threshold.
+    pub rungs: Option<Sha256Hex>,
+    /// The set of labels.
+    pub labels: Option<Sha256Hex>,
+    /// The large model's name and prompt, where the guarantee speaks of its answers.
+    pub prompt: Option<Sha256Hex>,
+    /// Raised when features, scores or decoding change.
+    pub scorer_version: u32,
+}
+
+impl Certificate {
+    /// Whether small models may answer under it.
+    pub fn allows_small_answers(&self) -> bool {
+        self.status == Status::Certified
+    }
+
+    /// Share of the certification rows that were accepted; `None` without rows.
+    pub fn coverage(&self) -> Option<f64> {
+        (self.n > 0).then(|| self.accepted as f64 / self.n as f64)
+    }
+
+    /// The promise in one sentence for a manager.
+    pub fn sentence(&self) -> String {
+        let alpha = percent(self.alpha);
+        let sure = percent(1.0 - self.delta);
+        let (n, accepted, bad) = (self.n, self.accepted, self.bad);
+        let wrong = match self.guarantee {
+            Guarantee::Gold => "are wrong",
+            Guarantee::Agreement => "differ from the large model's",
+            Guarantee::Harm => "are wrong where the large model would have been right",
+        };
+        match (self.status, self.risk) {
+            (Status::Certified, Risk::Selective) => {
+                format!(
+                    "of the answers it gives, at most {alpha} {wrong}, with {sure} confidence: {bad} of {accepted}"
+                )
+            }
+            (Status::Certified, Risk::Joint) => format!(
+                "of all requests, at most {alpha} get a small answer that {}, with {sure} confidence: {bad} of {n} ({accepted} answered)",
+                match self.guarantee {
+                    Guarantee::Gold => "is wrong",
+                    Guarantee::Agreement => "differs from the large model's",
+                    Guarantee::Harm => "is wrong where the large model would have been right",
+                }
+            ),
+            (Status::Underpowered, _) => match self.more_labels {
+                Some(more) => format!(
+                    "not enough evidence yet for {alpha} at {sure} confidence: about {more} more labelled rows would settle it"
+                ),
+                None => format!("not enough evidence yet for {alpha} at {sure} confidence"),
+            },
+            (Status::Infeasible, _) => {
+                format!("the small models are wrong more often than {alpha} even where they are surest")
+            }
+            (Status::Uneconomic, _) => {
+                "the promise could be kept, but it would cost more than it saves".to_owned()
+            }
+            (Status::Stale, _) => "something the promise is bound to has changed; certify again".to_owned(),
+            (Status::Alarmed, _) => {
+                "audits say that the promise no longer holds; everything goes to the large model".to_owned()
+            }
+            (Status::None, _) => "nothing has been certified".to_owned(),
+        }
+    }
+}
+
+/// A share as a percentage with no more digits than it needs: `5%`, `2.5%`.
+pub fn percent(share: f64) -> String {
+    let text = format!("{:.2}", share * 100.0);
+    format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+}

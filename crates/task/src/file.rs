@@ -1,0 +1,397 @@
+//! A task file: typed as written, then validated into a [`Task`] that can't be wrong.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::kind::Kind;
+use crate::money::Money;
+use crate::names::{Label, ModelId, TaskName, is_plain_name};
+use crate::problem::{Problem, list};
+use crate::source::Source;
+use crate::target::{Guarantee, Risk, Slice, Target};
+use crate::task::{Audit, Capture, InputRule, Last, Match, Task};
+
+/// `tasks/NAME.toml`, as typed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TaskFile {
+    kind: Spanned<String>,
+    labels: Option<Spanned<Vec<Spanned<String>>>>,
+    labels_from: Option<Spanned<String>>,
+    #[serde(default)]
+    multi: bool,
+    out_of_scope: Option<Spanned<String>>,
+    #[serde(default)]
+    instructions: String,
+    rungs: Option<Spanned<Vec<Spanned<String>>>>,
+    large: Option<Spanned<String>>,
+    last: Option<Spanned<String>>,
+    #[serde(default)]
+    target: TargetTable,
+    #[serde(rename = "match")]
+    matching: Option<MatchTable>,
+    #[serde(default)]
+    capture: CaptureTable,
+    #[serde(default)]
+    audit: AuditTable,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TargetTable {
+    max_error: Option<Spanned<f64>>,
+    confidence: Option<Spanned<f64>>,
+    risk: Option<Risk>,
+    guarantee: Option<Guarantee>,
+    max_error_when_answered: Option<Spanned<f64>>,
+    smallest_coverage: Option<Spanned<f64>>,
+    mistake_cost: Option<Spanned<f64>>,
+    latency_p95_ms: Option<Spanned<f64>>,
+    saving: Option<Spanned<f64>>,
+    non_inferiority_margin: Option<Spanned<f64>>,
+    #[serde(default)]
+    slice: Vec<SliceTable>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SliceTable {
+    label: Spanned<String>,
+    max_error: Spanned<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MatchTable {
+    system_prompt_contains: Spanned<String>,
+    input: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CaptureTable {
+    #[serde(default)]
+    enabled: bool,
+    retention_days: Option<u32>,
+    #[serde(default)]
+    redact: Vec<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuditTable {
+    rate: Option<Spanned<toml::Value>>,
+}
+
+const REDACTIONS: [&str; 4] = ["email", "phone", "card", "iban"];
+
+/// Reads and validates a task file. `labels_from` is read through `read_file`, which gets the path as written and
+/// does the I/O (or says what went wrong).
+pub fn read_task(
+    name: &str,
+    source: &Source,
+    read_file: impl FnOnce(&str) -> Result<String, String>,
+) -> Result<Task, Problem> {
+    if !is_plain_name(name) {
+        return Err(source
+            .problem_in_file(format!("`{name}` can't name a task"))
+            .allowed("1 to 64 letters, digits, `_`, `-` and `.`"));
+    }
+    let file: TaskFile = source.parse()?;
+    let kind = kind(source, &file)?;
+    let labels = labels(source, kind, &file, read_file)?;
+    let out_of_scope = file.out_of_scope.as_ref().map(|label| Label::from(label.get_ref().as_str()));
+    let mut labels = labels;
+    if let Some(label) = &out_of_scope
+        && !labels.contains(label)
+    {
+        labels.push(label.clone());
+    }
+    if kind.has_labels() && labels.len() < 2 {
+        let at = file.labels.as_ref().map_or(0..0, Spanned::span);
+        return Err(source.problem(at, "a task needs at least two labels to choose between"));
+    }
+    if file.multi && !kind.has_labels() {
+        return Err(source.problem_in_file(format!(
+            "`multi` means several labels a row; a task of kind `{kind}` has none"
+        )));
+    }
+    Ok(Task {
+        name: TaskName::from(name),
+        kind,
+        rungs: rungs(source, &file)?,
+        last: last(source, &file)?,
+        target: target(source, &file.target, &labels)?,
+        matching: file.matching.as_ref().map(|table| matching(source, table)).transpose()?,
+        capture: capture(source, &file.capture)?,
+        audit: audit(source, &file.audit)?,
+        multi: file.multi,
+        instructions: file.instructions.trim().to_owned(),
+        out_of_scope,
+        labels,
+    })
+}
+
+fn kind(source: &Source, file: &TaskFile) -> Result<Kind, Problem> {
+    let word = file.kind.get_ref();
+    Kind::from_word(word).ok_or_else(|| {
+        let known = Kind::ALL.map(Kind::word);
+        source
+            .problem_at(&file.kind, format!("`{word}` is not a kind of task"))
+            .allowed(list(known))
+            .did_you_mean(word, known)
+    })
+}
+
+fn labels(
+    source: &Source,
+    kind: Kind,
+    file: &TaskFile,
+    read_file: impl FnOnce(&str) -> Result<String, String>,
+) -> Result<Vec<Label>, Problem> {
+    match (&file.labels, &file.labels_from) {
+        (Some(_), Some(from)) => {
+            Err(source.problem_at(from, "`labels` and `labels_from` are both given").hint("keep one of them"))
+        }
+        (Some(labels), None) if kind.has_labels() => {
+            let mut seen: Vec<&Spanned<String>> = Vec::new();
+            for label in labels.get_ref() {
+                check_label(label.get_ref()).map_err(|message| source.problem_at(label, message))?;
+                if seen.iter().any(|earlier| earlier.get_ref() == label.get_ref()) {
+                    return Err(source
+                        .problem_at(label, format!("label `{}` is listed twice", label.get_ref()))
+                        .hint("remove one of them"));
+                }
+                seen.push(label);
+            }
+            Ok(seen.into_iter().map(|label| Label::from(label.get_ref().as_str())).collect())
+        }
+        (None, Some(from)) if kind.has_labels() => {
+            let path = from.get_ref();
+            let text = read_file(path)
+                .map_err(|why| source.problem_at(from, format!("`{path}` can't be read: {why}")))?;
+            labels_from_lines(path, &text)
+        }
+        (None, None) if kind.has_labels() => {
+            Err(source.problem_in_file(format!("a task of kind `{kind}` needs `labels`")).hint(
+                "add labels = [\"first\", \"second\"], or labels_from = \"labels.txt\" with one label a line",
+            ))
+        }
+        (Some(labels), _) => Err(source
+            .problem(labels.span(), format!("a task of kind `{kind}` has no labels"))
+            .hint("remove `labels`")),
+        (_, Some(from)) => Err(source
+            .problem_at(from, format!("a task of kind `{kind}` has no labels"))
+            .hint("remove `labels_from`")),
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
+fn labels_from_lines(path: &str, text: &str) -> Result<Vec<Label>, Problem> {
+    let mut labels: Vec<Label> = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() {
+            continue;
+        }
+        let at = number as u64 + 1;
+        check_label(line).map_err(|message| Problem::new(message).at(path, at))?;
+        if labels.iter().any(|earlier| earlier.as_str() == line) {
+            return Err(Problem::new(format!("label `{line}` is listed twice"))
+                .at(path, at)
+                .hint("remove one of them"));
+        }
+        labels.push(Label::from(line));
+    }
+    Ok(labels)
+}
+
+fn check_label(label: &str) -> Result<(), String> {
+    match label {
+        "" => Err("a label can't be empty".to_owned()),
+        _ if label.trim() != label => Err(format!("label `{label}` begins or ends with a space")),
+        _ if label.contains(['|', '\n', '\r']) => Err(format!(
+            "label `{}` contains `|` or a line break, which separate labels",
+            label.escape_debug()
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn rungs(source: &Source, file: &TaskFile) -> Result<Vec<ModelId>, Problem> {
+    let Some(rungs) = &file.rungs else { return Ok(vec![ModelId::from("linear")]) };
+    let mut seen: Vec<ModelId> = Vec::new();
+    for rung in rungs.get_ref() {
+        let id = ModelId::from(rung.get_ref().as_str());
+        if seen.contains(&id) {
+            return Err(source
+                .problem_at(rung, format!("rung `{id}` is listed twice"))
+                .hint("remove one of them"));
+        }
+        if file.large.as_ref().is_some_and(|large| large.get_ref() == rung.get_ref()) {
+            return Err(source
+                .problem_at(rung, format!("`{id}` is both a rung and the large model"))
+                .hint("leave it out of `rungs`: the ladder ends with it anyway"));
+        }
+        seen.push(id);
+    }
+    if seen.is_empty() {
+        return Err(source
+            .problem(rungs.span(), "a ladder needs at least one rung")
+            .hint("rungs = [\"linear\"] is the default"));
+    }
+    Ok(seen)
+}
+
+fn last(source: &Source, file: &TaskFile) -> Result<Last, Problem> {
+    match (&file.large, &file.last) {
+        (Some(_), Some(last)) => Err(source
+            .problem_at(last, "`large` and `last` are both given")
+            .hint("keep one: the ladder has one end")),
+        (Some(large), None) => Ok(Last::Large(ModelId::from(large.get_ref().as_str()))),
+        (None, None) => Ok(Last::NoAnswer),
+        (None, Some(last)) => match last.get_ref().as_str() {
+            "people" => Ok(Last::People),
+            "no-answer" => Ok(Last::NoAnswer),
+            other => Err(source
+                .problem_at(last, format!("`{other}` is not an end of a ladder"))
+                .allowed("people, no-answer; or large = \"NAME\" for a model")
+                .did_you_mean(other, ["people", "no-answer"])),
+        },
+    }
+}
+
+fn target(source: &Source, table: &TargetTable, labels: &[Label]) -> Result<Target, Problem> {
+    let defaults = Target::default();
+    let share = |name: &str, value: &Option<Spanned<f64>>, default: f64| match value {
+        None => Ok(default),
+        Some(value) if *value.get_ref() > 0.0 && *value.get_ref() < 1.0 => Ok(*value.get_ref()),
+        Some(value) => Err(source
+            .problem_at(value, format!("`{name}` = {} is out of range", value.get_ref()))
+            .allowed("more than 0 and less than 1")
+            .hint(percent_hint(name, *value.get_ref()))),
+    };
+    let positive = |name: &str, value: &Option<Spanned<f64>>| match value {
+        None => Ok(None),
+        Some(value) if value.get_ref().is_finite() && *value.get_ref() > 0.0 => Ok(Some(*value.get_ref())),
+        Some(value) => Err(source
+            .problem_at(value, format!("`{name}` = {} is out of range", value.get_ref()))
+            .allowed("more than 0")),
+    };
+    let max_error = share("max_error", &table.max_error, defaults.max_error)?;
+    if let Some(value) = table.max_error.as_ref().filter(|value| *value.get_ref() > 0.5) {
+        return Err(source
+            .problem_at(
+                value,
+                format!("`max_error` = {} would accept answers that are mostly wrong", value.get_ref()),
+            )
+            .allowed("more than 0 and at most 0.5"));
+    }
+    let mut slices = Vec::new();
+    for slice in &table.slice {
+        let name = slice.label.get_ref();
+        if !labels.iter().any(|label| label.as_str() == name) {
+            return Err(unknown_label(
+                source.problem_at(&slice.label, format!("label `{name}` is not one of this task's labels")),
+                name,
+                labels,
+            ));
+        }
+        let max_error = share("max_error", &Some(slice.max_error.clone()), 0.0)?;
+        slices.push(Slice { label: Label::from(name.as_str()), max_error });
+    }
+    let saving = table.saving.is_some().then(|| share("saving", &table.saving, 0.0)).transpose()?;
+    Ok(Target {
+        max_error,
+        confidence: share("confidence", &table.confidence, defaults.confidence)?,
+        risk: table.risk.unwrap_or(defaults.risk),
+        guarantee: table.guarantee,
+        max_error_when_answered: share(
+            "max_error_when_answered",
+            &table.max_error_when_answered,
+            (2.0 * max_error).min(0.999),
+        )?,
+        smallest_coverage: share("smallest_coverage", &table.smallest_coverage, defaults.smallest_coverage)?,
+        mistake_cost: positive("mistake_cost", &table.mistake_cost)?.and_then(Money::from_units),
+        latency_p95_ms: positive("latency_p95_ms", &table.latency_p95_ms)?,
+        saving,
+        non_inferiority_margin: share(
+            "non_inferiority_margin",
+            &table.non_inferiority_margin,
+            defaults.non_inferiority_margin,
+        )?,
+        slices,
+    })
+}
+
+/// Completes a problem about a label that the task doesn't have.
+pub fn unknown_label(problem: Problem, wrong: &str, labels: &[Label]) -> Problem {
+    problem
+        .allowed(list(labels.iter().map(Label::as_str)))
+        .did_you_mean(wrong, labels.iter().map(Label::as_str))
+}
+
+fn percent_hint(name: &str, value: f64) -> String {
+    if value > 1.0 && value < 100.0 {
+        format!("it is a share, not a percentage: {value}% is {name} = {}", value / 100.0)
+    } else {
+        format!("for example {name} = 0.05 for 5%")
+    }
+}
+
+fn matching(source: &Source, table: &MatchTable) -> Result<Match, Problem> {
+    if table.system_prompt_contains.get_ref().trim().is_empty() {
+        return Err(source.problem_at(
+            &table.system_prompt_contains,
+            "an empty `system_prompt_contains` would match every call",
+        ));
+    }
+    let input = match &table.input {
+        None => InputRule::LastUserMessage,
+        Some(rule) if rule.get_ref() == "last_user_message" => InputRule::LastUserMessage,
+        Some(rule) => {
+            match rule.get_ref().split_once("{input}") {
+                Some((before, after)) if !after.contains("{input}") => {
+                    InputRule::Pattern { before: before.to_owned(), after: after.to_owned() }
+                }
+                _ => {
+                    return Err(source
+                    .problem_at(rule, format!("`{}` doesn't say where the input is", rule.get_ref()))
+                    .allowed("last_user_message, or a pattern with {input} once, such as \"Classify: {input}\""));
+                }
+            }
+        }
+    };
+    Ok(Match { system_prompt_contains: table.system_prompt_contains.get_ref().clone(), input })
+}
+
+fn capture(source: &Source, table: &CaptureTable) -> Result<Capture, Problem> {
+    for name in &table.redact {
+        if !REDACTIONS.contains(&name.get_ref().as_str()) {
+            return Err(source
+                .problem_at(name, format!("`{}` is not something that can be redacted", name.get_ref()))
+                .allowed(list(REDACTIONS))
+                .did_you_mean(name.get_ref(), REDACTIONS));
+        }
+    }
+    Ok(Capture {
+        enabled: table.enabled,
+        retention_days: table.retention_days.unwrap_or(30),
+        redact: table.redact.iter().map(|name| name.get_ref().clone()).collect(),
+    })
+}
+
+fn audit(source: &Source, table: &AuditTable) -> Result<Audit, Problem> {
+    let Some(rate) = &table.rate else { return Ok(Audit::Auto) };
+    match rate.get_ref() {
+        toml::Value::String(word) if word == "auto" => Ok(Audit::Auto),
+        toml::Value::Float(share) if *share > 0.0 && *share <= 1.0 => Ok(Audit::Rate(*share)),
+        toml::Value::Integer(1) => Ok(Audit::Rate(1.0)),
+        _ => Err(source
+            .problem_at(rate, format!("`rate` = {} is not a share", source.text()[rate.span()].trim()))
+            .allowed("\"auto\", or more than 0 and at most 1")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+use super::*;
+use crate::task::Last;
+
+const DESIGN_EXAMPLE: &str = r#"
+kind = "classify"
+labels = ["billing", "refund", "technical"]
+out_of_scope = "other"
+instructions = "Which team should handle this ticket?"
+rungs = ["linear", "encoder", "small"]
+large = "large"
+[target]
+max_error = 0.05
+confidence = 0.95
+risk = "selective"
+guarantee = "gold"
+latency_p95_ms = 100
+saving = 0.70
+[match]
+system_prompt_contains = "route the ticket"
+input = "last_user_message"
+[capture]
+enabled = false
+retention_days = 30
+redact = ["email", "phone", "card", "iban"]
+[audit]
+rate = "auto"
+"#;
+
+fn read(text: &str) -> Result<Task, Problem> {
+    read_task("tickets", &Source::new("tasks/tickets.toml", text), |path| match path {
+        "labels.txt" => Ok("billing\nrefund\n\ntechnical\n".to_owned()),
+        "twice.txt" => Ok("billing\nrefund\nbilling\n".to_owned()),
+        _ => Err("No such file or directory".to_owned()),
+    })
+}
+
+fn fault(text: &str) -> String {
+    read(text).expect_err("the file is wrong").to_string()
+}
+
+#[test]
+fn the_example_of_the_design_is_a_task() {
+    let task = read(DESIGN_EXAMPLE).expect("valid");
+    assert_eq!(task.labels.len(), 4, "the out-of-scope label joins the labels");
+    assert_eq!(task.last, Last::Large("large".into()));
+    assert_eq!(task.target.guarantee, Some(Guarantee::Gold));
+    assert_eq!(task.target.max_error_when_answered, 0.10);
+    assert_eq!(task.target.latency_p95_ms, Some(100.0));
+    assert_eq!(task.matching.as_ref().map(|m| &m.input), Some(&InputRule::LastUserMessage));
+}
+
+#[test]
+fn labels_may_stand_in_a_file_of_their_own() {
+    let task = read("kind = \"classify\"\nlabels_from = \"labels.txt\"").expect("valid");
+    assert_eq!(task.labels.iter().map(Label::as_str).collect::<Vec<_>>(), ["billing", "refund", "technical"]);
+}
+
+#[test]
+fn the_shortest_task_has_the_documented_defaults() {
+    let task = read("kind = \"classify\"\nlabels = [\"a\", \"b\"]").expect("valid");
+    assert_eq!(task.rungs, [ModelId::from("linear")]);
+    assert_eq!(task.last, Last::NoAnswer);
+    assert_eq!(task.target, Target::default());
+    assert!(!task.capture.enabled);
+}
+
+/// What is wrong, and the beginning and a part of what is said of it.
+#[test]
+fn every_fault_says_what_where_and_what_would_be_right() {
+    let base = "kind = \"classify\"\nlabels = [\"billing\", \"refund\"]\n";
+    let rows: &[(&str, &str, &[&str])] = &[
+        (
+            "kind = \"clasify\"\nlabels = [\"a\", \"b\"]",
+            "error: `clasify` is not a kind of task\n  --> tasks/tickets.toml:1:8",
+            &["did you mean `classify`?"],
+        ),
+        ("labels = [\"a\", \"b\"]", "error: the key `kind` is missing", &[]),
+        ("kind = \"classify\"", "error: a task of kind `classify` needs `labels`", &["labels_from"]),
+        (
+            "kind = \"classify\"\nlabels = [\"a\", \"b\", \"a\"]",
+            "error: label `a` is listed twice\n  --> tasks/tickets.toml:2:21",
+            &["^^^"],
+        ),
+        (
+            "kind = \"classify\"\nlabels = [\"a\"]",
+            "error: a task needs at least two labels",
+            &["tickets.toml:2:10"],
+        ),
+        ("kind = \"classify\"\nlabels = [\"a|b\", \"c\"]", "error: label `a|b` contains `|`", &[]),
+        (
+            "kind = \"classify\"\nlabels_from = \"twice.txt\"",
+            "error: label `billing` is listed twice\n  --> twice.txt:3",
+            &[],
+        ),
+        (
+            "kind = \"classify\"\nlabels_from = \"gone.txt\"",
+            "error: `gone.txt` can't be read: No such file",
+            &["tickets.toml:2:15"],
+        ),
+        (
+            "kind = \"classify\"\nlables = [\"a\", \"b\"]",
+            "error: unknown key `lables`\n  --> tasks/tickets.toml:2:1",
+            &["did you mean `labels`?", "^^^^^^"],
+        ),
+        (
+            "kind = \"classify\"\nlabels = \"a\"",
+            "error: wrong type: found string \"a\"",
+            &["tickets.toml:2:10"],
+        ),
+        ("kind = \"classify\"\nlabels = [\"a\", \"b\"", "error: ", &["tickets.toml:2"]),
+        ("kind = \"extract\"\nlabels = [\"a\", \"b\"]", "error: a task of kind `extract` has no labels", &[]),
+        ("kind = \"generate\"\nmulti = true", "error: `multi` means several labels a row", &[]),
+    ];
+    let in_table: &[(&str, &str, &[&str])] = &[
+        ("rungs = []", "error: a ladder needs at least one rung", &[]),
+        ("rungs = [\"linear\", \"linear\"]", "error: rung `linear` is listed twice", &[]),
+        ("rungs = [\"big\"]\nlarge = \"big\"", "error: `big` is both a rung and the large model", &[]),
+        ("large = \"big\"\nlast = \"people\"", "error: `large` and `last` are both given", &[]),
+        ("last = \"poeple\"", "error: `poeple` is not an end of a ladder", &["did you mean `people`?"]),
+        (
+            "[target]\nmax_error = 5",
+            "error: `max_error` = 5 is out of range\n  --> tasks/tickets.toml:4:13",
+            &["5% is max_error = 0.05"],
+        ),
+        (
+            "[target]\nmax_error = 0.7",
+            "error: `max_error` = 0.7 would accept answers that are mostly wrong",
+            &[],
+        ),
+        (
+            "[target]\nconfidence = 1.0",
+            "error: `confidence` = 1 is out of range",
+            &["more than 0 and less than 1"],
+        ),
+        ("[target]\nmax_error = nan", "error: `max_error` = NaN is out of range", &[]),
+        (
+            "[target]\nrisk = \"selectiv\"",
+            "error: `selectiv` is not a value this key knows",
+            &["did you mean `selective`?"],
+        ),
+        ("[target]\nmax_eror = 0.1", "error: unknown key `max_eror`", &["did you mean `max_error`?"]),
+        ("[target]\nmistake_cost = -1.0", "error: `mistake_cost` = -1 is out of range", &[]),
+        (
+            "[[target.slice]]\nlabel = \"refnud\"\nmax_error = 0.1",
+            "error: label `refnud` is not one of this task's labels",
+            &["allowed: billing, refund", "did you mean `refund`?"],
+        ),
+        ("[match]\nsystem_prompt_contains = \" \"", "error: an empty `system_prompt_contains`", &[]),
+        (
+            "[match]\nsystem_prompt_contains = \"x\"\ninput = \"first\"",
+            "error: `first` doesn't say where the input is",
+            &["{input}"],
+        ),
+        (
+            "[capture]\nredact = [\"emial\"]",
+            "error: `emial` is not something that can be redacted",
+            &["did you mean `email`?"],
+        ),
+        ("[audit]\nrate = 2.0", "error: `rate` = 2.0 is not a share", &[]),
+    ];
+    for (text, start, parts) in rows {
+        check(text, start, parts);
+    }
+    for (text, start, parts) in in_table {
+        check(&format!("{base}{text}"), start, parts);
+    }
+}
+
+fn check(text: &str, start: &str, parts: &[&str]) {
+    let said = fault(text);
+    assert!(said.starts_with(start), "for {text:?}\nexpected {start}\nsaid {said}");
+    for part in parts {
+        assert!(said.contains(part), "for {text:?}\nexpected to contain {part}\nsaid {said}");
+    }
+}
+
+#[test]
+fn a_task_name_is_safe_in_a_path() {
+    let source = Source::new("x.toml", DESIGN_EXAMPLE);
+    let said = read_task("../evil", &source, |_| Err(String::new())).expect_err("refused").to_string();
+    assert!(said.starts_with("error: `../evil` can't name a task"), "{said}");
+}

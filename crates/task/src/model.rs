@@ -1,0 +1,270 @@
+//! Who may answer, and who trains them. Open sets are traits held as `Arc<dyn Trait>`, so that fakes work.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::input::{Input, LabelledRow};
+use crate::money::Usage;
+use crate::names::{ModelId, RequestId};
+use crate::prediction::Prediction;
+use crate::task::Task;
+
+/// What every attempt of one request shares.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// When an answer is no longer wanted.
+    pub deadline: Instant,
+    /// Cancelled when the client has left.
+    pub cancel: CancellationToken,
+    /// Whose attempt it is.
+    pub request: RequestId,
+}
+
+impl Context {
+    /// A context without a way to cancel it from outside.
+    pub fn until(deadline: Instant, request: impl Into<RequestId>) -> Self {
+        Self { deadline, cancel: CancellationToken::new(), request: request.into() }
+    }
+
+    /// How long is left at `now`; `None` once the deadline has passed.
+    pub fn left(&self, now: Instant) -> Option<Duration> {
+        self.deadline.checked_duration_since(now).filter(|left| !left.is_zero())
+    }
+}
+
+/// Why a model could not answer. Small on purpose: what a caller can do about it differs, nothing else.
+/// No message ever holds a secret or a request's text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "error", content = "why")]
+pub enum ModelError {
+    /// It took longer than the deadline allows.
+    #[error("no answer before the deadline")]
+    Timeout,
+    /// The client left.
+    #[error("cancelled")]
+    Cancelled,
+    /// The provider asks for patience; with what its answer said about how long, in milliseconds.
+    #[error("the provider refused for now (too many requests)")]
+    Busy {
+        /// `retry-after`, where given.
+        retry_after_ms: Option<u64>,
+    },
+    /// Not reachable, restarting, or behind an open circuit breaker.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// The provider doesn't accept the request or the key.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// It answered, but not with an answer this task has.
+    #[error("the answer is not one of this task's: {0}")]
+    BadAnswer(String),
+    /// The input can't be handled (too long, not text).
+    #[error("the input can't be handled: {0}")]
+    BadInput(String),
+    /// Anything else.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl ModelError {
+    /// Whether the same call may succeed a little later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Timeout | Self::Busy { .. } | Self::Unavailable(_))
+    }
+}
+
+/// One attempt a row, in order: a bad row fails alone, and what was spent is known even when there is no answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    /// What it used.
+    pub usage: Usage,
+    /// How long it took.
+    pub latency: Duration,
+    /// The answer; `None` where the model abstained.
+    pub result: Result<Option<Prediction>, ModelError>,
+}
+
+impl Attempt {
+    /// A free attempt with an answer.
+    pub fn free(prediction: Prediction, latency: Duration) -> Self {
+        Self { usage: Usage::FREE, latency, result: Ok(Some(prediction)) }
+    }
+
+    /// An attempt that failed before anything was spent.
+    pub fn failed(error: ModelError) -> Self {
+        Self { usage: Usage::FREE, latency: Duration::ZERO, result: Err(error) }
+    }
+
+    /// The prediction, where there is one.
+    pub fn prediction(&self) -> Option<&Prediction> {
+        self.result.as_ref().ok().and_then(Option::as_ref)
+    }
+}
+
+/// Anything that answers a task.
+pub trait Model: Send + Sync {
+    /// Its declared name.
+    fn id(&self) -> &ModelId;
+
+    /// One attempt for each input, in the order of the inputs.
+    fn predict<'a>(
+        &'a self,
+        cx: &'a Context,
+        task: &'a Task,
+        inputs: &'a [Input],
+    ) -> BoxFuture<'a, Vec<Attempt>>;
+
+    /// The names of [`Prediction::features`], in their order. Empty where the model gives none.
+    fn feature_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Raised when features, scores or decoding change: a certificate is bound to it.
+    fn scorer_version(&self) -> u32 {
+        1
+    }
+}
+
+/// A model that can speak at length: pieces of text as they come, then what it used.
+pub trait Generate: Model {
+    /// Answers one input piece by piece. The last item is always [`Piece::End`], also after an error.
+    fn generate<'a>(&'a self, cx: &'a Context, task: &'a Task, input: &'a Input) -> BoxStream<'a, Piece>;
+}
+
+/// One item of a generated answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    /// The next piece of text.
+    Text(String),
+    /// The end, and what was used.
+    End {
+        /// What it used in all.
+        usage: Usage,
+        /// Whether it ended well.
+        result: Result<(), ModelError>,
+    },
+}
+
+/// A remote model as a wire: a request through as it came, a stream of chunks back. What the bytes mean is
+/// `sprat-wire`'s business, so that nothing of a request is lost on the way.
+pub trait Upstream: Send + Sync {
+    /// Its declared name.
+    fn id(&self) -> &ModelId;
+
+    /// Sends a request; the reply's head comes at once, its body chunk by chunk.
+    fn send<'a>(
+        &'a self,
+        cx: &'a Context,
+        request: WireRequest,
+    ) -> BoxFuture<'a, Result<WireReply, ModelError>>;
+}
+
+/// A request as it goes over the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WireRequest {
+    /// The path below the upstream's base, such as `/chat/completions`.
+    pub path: String,
+    /// Headers to add; never the key, which the upstream itself adds.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// A reply as it comes over the wire.
+pub struct WireReply {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body, chunk by chunk; dropping it cancels the call.
+    pub body: BoxStream<'static, Result<Vec<u8>, ModelError>>,
+}
+
+/// Texts to vectors of one length.
+pub trait Embed: Send + Sync {
+    /// The vectors' length.
+    fn dimensions(&self) -> usize;
+
+    /// One vector of unit length for each text, in order.
+    fn embed<'a>(
+        &'a self,
+        cx: &'a Context,
+        texts: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<Vec<Vec<f32>>, ModelError>>;
+}
+
+/// What a trainer is given besides the rows.
+pub struct Training<'a> {
+    /// Seed of everything random: the same rows and seed give the same artefact.
+    pub seed: u64,
+    /// Threads it may use, at least 1.
+    pub threads: usize,
+    /// Called with progress; [`ControlFlow::Break`] asks the trainer to stop, and it returns [`TrainError::Cancelled`].
+    pub progress: &'a (dyn Fn(Progress) -> ControlFlow<()> + Sync),
+}
+
+/// How far a training run is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Share done, 0 to 1.
+    pub done: f32,
+    /// Mean loss of the last pass, where there is one.
+    pub loss: Option<f32>,
+}
+
+/// Why training gave no model.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TrainError {
+    /// Somebody asked it to stop.
+    #[error("stopped")]
+    Cancelled,
+    /// The rows can't teach anything; the sentence says why.
+    #[error("{0}")]
+    Rows(String),
+    /// The artefact could not be written or read back.
+    #[error("{0}")]
+    Artifact(String),
+}
+
+/// A trained model and the file it is served from.
+pub struct Fitted {
+    /// Ready to answer, from the very artefact that will be served.
+    pub model: Arc<dyn Model>,
+    /// The artefact's file name inside the folder given to [`Trainer::fit`].
+    pub file: String,
+}
+
+/// Makes models out of labelled rows ([`LabelledRow::target`] is what is learned; rows without one are ignored).
+pub trait Trainer: Send + Sync {
+    /// The name of the model it makes.
+    fn id(&self) -> &ModelId;
+
+    /// The sort of model, as declared: `linear`, `encoder`, …
+    fn kind(&self) -> &'static str;
+
+    /// Fits on all rows and writes the artefact into `folder`.
+    fn fit(
+        &self,
+        training: &Training<'_>,
+        task: &Task,
+        rows: &[LabelledRow],
+        folder: &Path,
+    ) -> Result<Fitted, TrainError>;
+
+    /// One attempt for each row, made by a model that saw no row of that row's fold.
+    /// `folds` has one fold number a row; the caller keeps clusters and sessions together.
+    fn out_of_fold(
+        &self,
+        training: &Training<'_>,
+        task: &Task,
+        rows: &[LabelledRow],
+        folds: &[u32],
+    ) -> Result<Vec<Attempt>, TrainError>;
+}

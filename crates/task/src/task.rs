@@ -1,0 +1,181 @@
+//! A task that can't be wrong: made by [`read_task`](crate::file::read_task) alone.
+
+use serde::{Deserialize, Serialize};
+
+use crate::hash::Sha256Hex;
+use crate::kind::Kind;
+use crate::names::{Label, ModelId, TaskName};
+use crate::prediction::Answer;
+use crate::target::Target;
+
+/// What is asked: labels, instructions, who may answer, and what must be promised.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// The file's stem.
+    pub name: TaskName,
+    /// The sort of work.
+    pub kind: Kind,
+    /// The labels, in the order of the file; empty for kinds without labels.
+    pub labels: Vec<Label>,
+    /// Whether a row may carry several labels, or none.
+    pub multi: bool,
+    /// The label that means "none of these"; one of `labels` after validation.
+    pub out_of_scope: Option<Label>,
+    /// What the large model is told to do.
+    pub instructions: String,
+    /// Models that may answer, cheapest first.
+    pub rungs: Vec<ModelId>,
+    /// Where the ladder ends.
+    pub last: Last,
+    /// What must be promised.
+    pub target: Target,
+    /// Which ordinary chat calls are this task.
+    pub matching: Option<Match>,
+    /// What may be kept of requests.
+    pub capture: Capture,
+    /// How many small answers are checked.
+    pub audit: Audit,
+}
+
+/// Where a ladder ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Last {
+    /// The large model.
+    Large(ModelId),
+    /// A queue of people.
+    People,
+    /// An explicit "no answer".
+    NoAnswer,
+}
+
+/// Which ordinary chat calls are this task, and where the text is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Match {
+    /// The system prompt contains this.
+    pub system_prompt_contains: String,
+    /// Where the text to answer is.
+    pub input: InputRule,
+}
+
+/// Where the text to answer is in a chat call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputRule {
+    /// The last user message, whole.
+    LastUserMessage,
+    /// The part of the last user message between a fixed beginning and a fixed end.
+    Pattern {
+        /// What comes before the input.
+        before: String,
+        /// What comes after it.
+        after: String,
+    },
+}
+
+impl InputRule {
+    /// The input inside a user message; `None` where the message doesn't fit the rule.
+    pub fn extract<'a>(&self, message: &'a str) -> Option<&'a str> {
+        match self {
+            Self::LastUserMessage => Some(message),
+            Self::Pattern { before, after } => {
+                message.strip_prefix(before.as_str())?.strip_suffix(after.as_str())
+            }
+        }
+    }
+}
+
+/// What may be kept of requests. Off unless the task says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capture {
+    /// Whether texts and answers are kept at all.
+    pub enabled: bool,
+    /// For how many days.
+    pub retention_days: u32,
+    /// What is blanked out first.
+    pub redact: Vec<String>,
+}
+
+/// The share of small answers that are checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Audit {
+    /// 300 a day, but at least 1% and at most 10%.
+    #[default]
+    Auto,
+    /// This share.
+    Rate(f64),
+}
+
+impl Audit {
+    /// The probability with which a small answer is checked, given how many there are in a day.
+    pub fn rate(self, small_answers_per_day: f64) -> f64 {
+        match self {
+            Self::Rate(rate) => rate,
+            Self::Auto if small_answers_per_day > 0.0 => (300.0 / small_answers_per_day).clamp(0.01, 0.10),
+            Self::Auto => 0.10,
+        }
+    }
+}
+
+impl Task {
+    /// The label's position in `labels`.
+    pub fn label_index(&self, label: &str) -> Option<usize> {
+        self.labels.iter().position(|known| known.as_str() == label)
+    }
+
+    /// The label with exactly this text, so that an answer never invents one.
+    pub fn label(&self, text: &str) -> Option<&Label> {
+        self.labels.iter().find(|known| known.as_str() == text)
+    }
+
+    /// Whether an answer is one this task could give: known labels, as many as the task allows.
+    pub fn admits(&self, answer: &Answer) -> bool {
+        match (self.kind.has_labels(), self.multi, answer) {
+            (true, false, Answer::Label(label)) => self.label(label.as_str()).is_some(),
+            (true, true, Answer::Labels(labels)) => {
+                labels.iter().all(|label| self.label(label.as_str()).is_some())
+            }
+            (false, _, Answer::Fields(_)) => self.kind == Kind::Extract,
+            (false, _, Answer::Text(_)) => matches!(self.kind, Kind::Generate | Kind::Answer),
+            _ => false,
+        }
+    }
+
+    /// The large model's name, where the ladder ends with one.
+    pub fn large(&self) -> Option<&ModelId> {
+        match &self.last {
+            Last::Large(model) => Some(model),
+            Last::People | Last::NoAnswer => None,
+        }
+    }
+
+    /// Changes when the set of labels, their number a row or the out-of-scope label changes: what a certificate is
+    /// bound to.
+    pub fn labels_hash(&self) -> Sha256Hex {
+        let flags = [u8::from(self.multi)];
+        let out_of_scope = self.out_of_scope.as_ref().map_or("", Label::as_str);
+        let labels = self.labels.iter().map(|label| label.as_str().as_bytes());
+        Sha256Hex::of_parts([&flags[..], out_of_scope.as_bytes()].into_iter().chain(labels))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audits_are_300_a_day_within_one_and_ten_percent() {
+        for (per_day, rate) in [(100.0, 0.10), (10_000.0, 0.03), (1_000_000.0, 0.01), (0.0, 0.10)] {
+            assert!((Audit::Auto.rate(per_day) - rate).abs() < 1e-12, "{per_day}");
+        }
+        assert_eq!(Audit::Rate(0.5).rate(1e9), 0.5);
+    }
+
+    #[test]
+    fn a_pattern_takes_the_text_between_its_ends_and_nothing_else() {
+        let rule = InputRule::Pattern { before: "Classify: ".into(), after: "\nAnswer:".into() };
+        assert_eq!(rule.extract("Classify: hello\nAnswer:"), Some("hello"));
+        assert_eq!(rule.extract("Summarise: hello\nAnswer:"), None);
+    }
+}
