@@ -1,0 +1,191 @@
+//! Which configurations are worth testing, judging by the tuning sample alone?
+
+use super::cost::{Configuration, Costs};
+use super::{Risk, Sample};
+
+/// More configurations than this only make a list harder to walk.
+const MOST_CONFIGURATIONS: usize = 50;
+/// Thresholds tried per rung of a ladder, besides "never".
+const THRESHOLDS_PER_RUNG: usize = 8;
+/// The whole grid of a ladder stays below this: with many rungs each gets fewer thresholds.
+const LARGEST_GRID: usize = 10_000;
+/// A joint error on T this many times `max_error` will not pass on S.
+const HOPELESS_JOINT_ERROR: f64 = 1.6;
+
+/// A configuration and what it does on the tuning sample.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Drafted {
+    pub configuration: Configuration,
+    pub accepted: u64,
+    pub bad: u64,
+    pub rows: u64,
+    pub cost: f64,
+}
+
+impl Drafted {
+    pub fn coverage(&self) -> f64 {
+        self.accepted as f64 / self.rows as f64
+    }
+
+    fn error(&self, risk: Risk) -> f64 {
+        match risk {
+            Risk::Selective => self.bad as f64 / self.accepted as f64,
+            Risk::Joint => self.bad as f64 / self.rows as f64,
+        }
+    }
+}
+
+/// The list to walk, safest first: by coverage ascending for selective risk, by joint error for joint risk.
+///
+/// Every configuration accepts at least one tuning row; the list is empty where none can.
+pub(super) fn draw_up(tuning: &Sample, costs: &Costs, risk: Risk, max_error: f64) -> Vec<Drafted> {
+    let mut list = match tuning.rungs() {
+        0 => Vec::new(),
+        1 => grid(tuning, costs, &[thresholds(tuning, 0, MOST_CONFIGURATIONS)]),
+        rungs => {
+            let per_rung = (1..=THRESHOLDS_PER_RUNG)
+                .rev()
+                .find(|count| (count + 1).checked_pow(rungs as u32).is_some_and(|size| size <= LARGEST_GRID));
+            let columns: Vec<_> = (0..rungs).map(|rung| thresholds(tuning, rung, per_rung.unwrap_or(1))).collect();
+            thinned(pareto_front(without_idle_rungs(grid(tuning, costs, &columns), &columns), risk))
+        }
+    };
+    list.retain(|drafted| drafted.accepted > 0);
+    match risk {
+        Risk::Selective => list.sort_by(|a, b| a.accepted.cmp(&b.accepted).then(b.cost.total_cmp(&a.cost))),
+        Risk::Joint => {
+            list.retain(|drafted| drafted.error(risk) <= HOPELESS_JOINT_ERROR * max_error);
+            list.sort_by(|a, b| a.bad.cmp(&b.bad).then(a.accepted.cmp(&b.accepted)));
+        }
+    }
+    list
+}
+
+/// `count` thresholds that accept evenly spaced shares of the rows a rung has an opinion on, highest first.
+fn thresholds(tuning: &Sample, rung: usize, count: usize) -> Vec<f64> {
+    let confidences = tuning.sorted_confidences(rung);
+    let mut thresholds: Vec<f64> = (1..=count)
+        .map(|step| {
+            let rejected = confidences.len() - confidences.len() * step / count;
+            // Accept what is above the best rejected confidence; when nothing is rejected, all above 0.
+            rejected.checked_sub(1).map_or(0.0, |best| confidences[best].max(0.0))
+        })
+        .collect();
+    thresholds.dedup();
+    thresholds
+}
+
+/// Every combination of one of the thresholds, or "never", per rung, counted on the tuning sample.
+///
+/// Combinations are in mixed-radix order, last rung fastest, "never" being digit 0.
+fn grid(tuning: &Sample, costs: &Costs, columns: &[Vec<f64>]) -> Vec<Drafted> {
+    let mut grid = Grid { tuning, costs, columns, found: Vec::new() };
+    let rows: Vec<usize> = (0..tuning.len()).collect();
+    grid.climb(&mut Vec::new(), &rows, Spent::default());
+    grid.found
+}
+
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    accepted: u64,
+    bad: u64,
+    cost: f64,
+}
+
+struct Grid<'a> {
+    tuning: &'a Sample,
+    costs: &'a Costs,
+    columns: &'a [Vec<f64>],
+    found: Vec<Drafted>,
+}
+
+impl Grid<'_> {
+    /// `rows` are those that no rung so far has answered: the next rung sees only them, so that combinations
+    /// with the same first thresholds share the work.
+    fn climb(&mut self, chosen: &mut Vec<Option<f64>>, rows: &[usize], spent: Spent) {
+        let rung = chosen.len();
+        let Some(column) = self.columns.get(rung) else {
+            let all = self.tuning.len();
+            let cost = (spent.cost + rows.len() as f64 * self.costs.large) / all as f64;
+            let configuration = Configuration { thresholds: chosen.clone() };
+            let (accepted, bad) = (spent.accepted, spent.bad);
+            self.found.push(Drafted { configuration, accepted, bad, rows: all as u64, cost });
+            return;
+        };
+        chosen.push(None);
+        self.climb(chosen, rows, spent);
+        chosen.pop();
+        for &threshold in column {
+            let mut spent = spent;
+            spent.cost += rows.len() as f64 * self.costs.rungs[rung];
+            let mut left = Vec::with_capacity(rows.len());
+            for &row in rows {
+                let answer = &self.tuning.row(row)[rung];
+                if answer.is_accepted(Some(threshold)) {
+                    spent.accepted += 1;
+                    spent.bad += u64::from(answer.bad);
+                    spent.cost += self.costs.of_small_answer(answer.bad);
+                } else {
+                    left.push(row);
+                }
+            }
+            chosen.push(Some(threshold));
+            self.climb(chosen, &left, spent);
+            chosen.pop();
+        }
+    }
+}
+
+/// Drops configurations in which a rung does not pay for itself beside the others.
+///
+/// A rung stays only if (share it answers x cost to go) > its own cost, that is, if leaving it out would cost
+/// more; the configuration without it is in the grid too. One rung alone is judged at the end, as `uneconomic`.
+fn without_idle_rungs(grid: Vec<Drafted>, columns: &[Vec<f64>]) -> Vec<Drafted> {
+    let costs: Vec<f64> = grid.iter().map(|drafted| drafted.cost).collect();
+    let pays = |index: usize, drafted: &Drafted| {
+        let mut place = costs.len();
+        let active = drafted.configuration.thresholds.iter().flatten().count();
+        active < 2
+            || columns.iter().all(|column| {
+                let size = column.len() + 1;
+                place /= size;
+                let digit = index / place % size;
+                digit == 0 || costs[index - digit * place] > costs[index]
+            })
+    };
+    grid.into_iter().enumerate().filter(|(index, drafted)| pays(*index, drafted)).map(|(_, drafted)| drafted).collect()
+}
+
+/// Those that no other beats in both error and cost, by error ascending.
+fn pareto_front(mut grid: Vec<Drafted>, risk: Risk) -> Vec<Drafted> {
+    grid.retain(|drafted| drafted.accepted > 0);
+    grid.sort_by(|a, b| a.error(risk).total_cmp(&b.error(risk)).then(a.cost.total_cmp(&b.cost)));
+    let mut least_cost = f64::INFINITY;
+    grid.retain(|drafted| {
+        let is_cheaper = drafted.cost < least_cost;
+        least_cost = least_cost.min(drafted.cost);
+        is_cheaper
+    });
+    grid
+}
+
+/// At most [`MOST_CONFIGURATIONS`] of a front, spread evenly over its range of coverage.
+fn thinned(mut front: Vec<Drafted>) -> Vec<Drafted> {
+    if front.len() <= MOST_CONFIGURATIONS {
+        return front;
+    }
+    front.sort_by_key(|drafted| drafted.accepted);
+    let (least, most) = (front[0].accepted as f64, front[front.len() - 1].accepted as f64);
+    let mut kept: Vec<usize> = (0..MOST_CONFIGURATIONS)
+        .map(|step| least + (most - least) * step as f64 / (MOST_CONFIGURATIONS - 1) as f64)
+        .map(|wanted| nearest(&front, |drafted| (drafted.accepted as f64 - wanted).abs()))
+        .collect();
+    kept.dedup();
+    kept.into_iter().map(|index| front[index].clone()).collect()
+}
+
+/// Position of the item with the least distance, the first of several; 0 in an empty list.
+pub(super) fn nearest<T>(items: &[T], distance: impl Fn(&T) -> f64) -> usize {
+    let distances = items.iter().map(distance).enumerate();
+    distances.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(index, _)| index)
+}

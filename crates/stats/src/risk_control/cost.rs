@@ -1,0 +1,160 @@
+//! What does a configuration accept on a sample, how often is that bad, and what does a request cost?
+
+use super::{Constraint, RiskControlError, Risk, RungAnswer, Sample};
+use crate::binomial;
+use serde::{Deserialize, Serialize};
+
+/// One threshold per rung, cheapest rung first. `None`: the rung is left out of the ladder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Configuration {
+    /// A rung answers where its confidence is strictly above its threshold; thresholds are 0 or more.
+    pub thresholds: Vec<Option<f64>>,
+}
+
+impl Configuration {
+    /// The rung that answers a row, and its place in the ladder; `None` where the row goes to the large model.
+    pub fn answering<'a>(&self, answers: &'a [RungAnswer]) -> Option<(usize, &'a RungAnswer)> {
+        let mut ladder = answers.iter().zip(&self.thresholds).enumerate();
+        ladder.find(|(_, (answer, threshold))| answer.is_accepted(**threshold)).map(|(rung, (answer, _))| (rung, answer))
+    }
+}
+
+/// What a request costs, all in one unit of money (micro-USD, say).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Costs {
+    /// Each rung's cost per request that climbs through it, answered there or not. Cheapest rung first.
+    pub rungs: Vec<f64>,
+    /// The large model's cost per request; for a ladder that ends with people or nobody, what that costs.
+    pub large: f64,
+    /// Share of small answers that are audited, in [0, 1].
+    pub audit_rate: f64,
+    /// Cost of one audit.
+    pub audit: f64,
+    /// Cost of one bad small answer; 0 where none is declared.
+    pub mistake: f64,
+}
+
+impl Costs {
+    /// Small answers free, large ones 1: the cheapest configuration is then the one that covers most.
+    pub fn of_coverage(rungs: usize) -> Self {
+        Costs { rungs: vec![0.0; rungs], large: 1.0, audit_rate: 0.0, audit: 0.0, mistake: 0.0 }
+    }
+
+    pub(super) fn check(&self) -> Result<(), RiskControlError> {
+        let named = [("large", self.large), ("audit_rate", self.audit_rate), ("audit", self.audit), ("mistake", self.mistake)];
+        let rungs = self.rungs.iter().map(|&cost| ("the cost of a rung", cost));
+        match rungs.chain(named).find(|(_, cost)| !(cost.is_finite() && *cost >= 0.0)) {
+            Some((name, value)) => Err(RiskControlError::NotACost { name, value }),
+            None => Ok(()),
+        }
+    }
+
+    /// What a small answer costs beyond the rungs climbed: its share of the audits, and the harm if it is bad.
+    pub(super) fn of_small_answer(&self, bad: bool) -> f64 {
+        self.audit_rate * self.audit + if bad { self.mistake } else { 0.0 }
+    }
+}
+
+/// A count of rows and of the bad or slow ones among them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Bad (or slow) rows.
+    pub bad: u64,
+    /// Rows counted.
+    pub of: u64,
+}
+
+/// What a configuration does on a sample.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Rows of the sample.
+    pub rows: u64,
+    /// Rows answered small.
+    pub accepted: u64,
+    /// Rows answered small whose answer is bad.
+    pub bad: u64,
+    /// Rows answered small, by rung.
+    pub accepted_by_rung: Vec<u64>,
+    /// Mean cost of a request, in the unit of the costs.
+    pub cost: f64,
+    /// Rows that count for each constraint, in their order.
+    pub constraints: Vec<Count>,
+}
+
+impl Tally {
+    /// Share of rows answered small; 0 where there are no rows.
+    pub fn coverage(&self) -> f64 {
+        if self.rows == 0 { 0.0 } else { self.accepted as f64 / self.rows as f64 }
+    }
+
+    /// The rows among which `risk` counts bad ones.
+    pub fn exposed(&self, risk: Risk) -> u64 {
+        match risk {
+            Risk::Selective => self.accepted,
+            Risk::Joint => self.rows,
+        }
+    }
+
+    /// Exact p-value of "the promise or one of its constraints is broken": the largest over all of them.
+    pub fn p_value(&self, risk: Risk, max_error: f64, constraints: &[Constraint]) -> f64 {
+        let promise = binomial::p_value(self.bad, self.exposed(risk), max_error);
+        let further = constraints.iter().zip(&self.constraints).map(|(constraint, count)| match *constraint {
+            Constraint::Slice { max_error, .. } => binomial::p_value(count.bad, count.of, max_error),
+            Constraint::Latency { share, .. } => binomial::p_value(count.bad, count.of, share),
+        });
+        further.fold(promise, f64::max)
+    }
+}
+
+/// Counts what `configuration` accepts on `sample`, and prices it.
+///
+/// Every rung a request climbs through is charged, then either the large model, or the audits and mistakes of
+/// a small answer.
+pub fn tally(
+    configuration: &Configuration,
+    sample: &Sample,
+    costs: &Costs,
+    risk: Risk,
+    constraints: &[Constraint],
+) -> Tally {
+    let mut tally = Tally {
+        rows: sample.len() as u64,
+        accepted: 0,
+        bad: 0,
+        accepted_by_rung: vec![0; sample.rungs()],
+        cost: 0.0,
+        constraints: vec![Count::default(); constraints.len()],
+    };
+    let mut total_cost = 0.0;
+    for (answers, slices) in sample.rows() {
+        let answering = configuration.answering(answers);
+        let climbed = answering.map_or(answers.len(), |(rung, _)| rung + 1);
+        let used = || (0..climbed).filter(|&rung| configuration.thresholds.get(rung).is_some_and(Option::is_some));
+        total_cost += used().map(|rung| costs.rungs[rung]).sum::<f64>();
+        let bad = answering.is_some_and(|(_, answer)| answer.bad);
+        match answering {
+            None => total_cost += costs.large,
+            Some((rung, _)) => {
+                total_cost += costs.of_small_answer(bad);
+                tally.accepted += 1;
+                tally.accepted_by_rung[rung] += 1;
+                tally.bad += u64::from(bad);
+            }
+        }
+        for (constraint, count) in constraints.iter().zip(&mut tally.constraints) {
+            let (counts, bad) = match *constraint {
+                Constraint::Slice { slice, .. } => {
+                    (slices.contains(&slice) && (risk == Risk::Joint || answering.is_some()), bad)
+                }
+                Constraint::Latency { limit_ms, .. } => {
+                    let latency_ms: f64 = used().map(|rung| answers[rung].latency_ms).sum();
+                    (answering.is_some(), latency_ms.is_nan() || latency_ms > limit_ms)
+                }
+            };
+            count.of += u64::from(counts);
+            count.bad += u64::from(counts && bad);
+        }
+    }
+    tally.cost = if sample.is_empty() { 0.0 } else { total_cost / sample.len() as f64 };
+    tally
+}
