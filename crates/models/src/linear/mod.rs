@@ -1,0 +1,24 @@
+//! A linear classifier over hashed word and character n-grams: the cheapest rung that learns.
+//!
+//! One label a text or several; trained by dual coordinate descent; one file that maps into memory.
+
+mod artifact;
+mod calibrate;
+mod config;
+mod corpus;
+mod design;
+mod features;
+mod meaning;
+mod predict;
+mod rows;
+mod solver;
+#[cfg(test)]
+mod tests;
+mod train;
+
+pub use artifact::{Header, OpenError};
+pub use config::Config;
+pub use meaning::Signals;
+pub use predict::{LinearModel, Prediction, Scratch};
+pub use rows::{Rows, RowsError};
+pub use train::{Progress, TrainError, Watch};
