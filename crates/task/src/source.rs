@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use crate::problem::{Place, Problem, list};
 
@@ -33,6 +34,17 @@ impl Source {
     /// Reads the text as `T`; unknown keys and wrong types come back with their place.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         toml::from_str(&self.text).map_err(|error| self.explain(&error))
+    }
+
+    /// The text as a table whose keys and values know their place: for a file whose parts are read one by one, so
+    /// that a fault in one part doesn't hide those of the others.
+    pub fn table(&self) -> Result<DeTable<'_>, Problem> {
+        DeTable::parse(&self.text).map(Spanned::into_inner).map_err(|error| self.explain(&error))
+    }
+
+    /// Reads one value of [`table`](Self::table) as `T`; unknown keys and wrong types come back with their place.
+    pub fn parse_part<T: DeserializeOwned>(&self, value: Spanned<DeValue<'_>>) -> Result<T, Problem> {
+        T::deserialize(ValueDeserializer::from(value)).map_err(|error| self.explain(&error))
     }
 
     /// A problem with the bytes `span` of this text.
@@ -165,6 +177,14 @@ mod tests {
             said.starts_with("error: wrong type: found string \"deep\", expected u8\n  --> a.toml:2:9"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn a_part_read_by_itself_still_knows_its_place_in_the_file() {
+        let source = Source::new("a.toml", "# one\n[inner]\ndepth = 1\ndeep = 2\n");
+        let (_, part) = source.table().expect("it is TOML").into_iter().next().expect("it has one table");
+        let said = source.parse_part::<Inner>(part).expect_err("`deep` is unknown").to_string();
+        assert!(said.starts_with("error: unknown key `deep`\n  --> a.toml:4:1"), "{said}");
     }
 
     #[test]
