@@ -1,1 +1,15 @@
-//! cascade
+//! Climb a ladder until one rung is confident enough; charge for each step.
+//!
+//! | question | file |
+//! |---|---|
+//! | What is a ladder, and when may a rung answer? | [`ladder`] |
+//! | How does a request climb it? | [`climb`] |
+//! | What did that cost, and what would it have cost otherwise? | [`ledger`] |
+
+pub mod climb;
+pub mod ladder;
+pub mod ledger;
+
+pub use climb::{Climbed, End, Reach};
+pub use ladder::{Ladder, LadderEnd, Rung, Threshold};
+pub use ledger::{Account, Spent};
