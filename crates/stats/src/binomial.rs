@@ -137,7 +137,10 @@ fn ln_probability(k: u64, n: u64, p: f64) -> f64 {
     if k == n {
         return total * p.ln();
     }
-    stirling_error(n) - stirling_error(k) - stirling_error(n - k) - deviance(x, total * p)
+    stirling_error(n)
+        - stirling_error(k)
+        - stirling_error(n - k)
+        - deviance(x, total * p)
         - deviance(total - x, total * (1.0 - p))
         + 0.5 * (total / (TAU * x * (total - x))).ln()
 }
@@ -150,7 +153,9 @@ fn stirling_error(n: u64) -> f64 {
         return ln_factorial - (0.5 * (TAU * x).ln() + x * x.ln() - x);
     }
     let square = x * x;
-    (1.0 / 12.0 - (1.0 / 360.0 - (1.0 / 1260.0 - (1.0 / 1680.0 - 1.0 / 1188.0 / square) / square) / square) / square) / x
+    (1.0 / 12.0
+        - (1.0 / 360.0 - (1.0 / 1260.0 - (1.0 / 1680.0 - 1.0 / 1188.0 / square) / square) / square) / square)
+        / x
 }
 
 /// x ln(x / mean) + mean - x, by its series where the two are close and the plain form would cancel.

@@ -144,7 +144,9 @@ pub enum RiskControlError {
         value: f64,
     },
     /// The samples and the costs disagree about how many rungs there are.
-    #[error("the tuning sample has {tuning} rungs, the fresh sample {fresh}, the costs {costs}; they must agree")]
+    #[error(
+        "the tuning sample has {tuning} rungs, the fresh sample {fresh}, the costs {costs}; they must agree"
+    )]
     RungsDisagree {
         /// Rungs of the tuning sample.
         tuning: usize,

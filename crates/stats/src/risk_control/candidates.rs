@@ -46,7 +46,8 @@ pub(super) fn draw_up(tuning: &Sample, costs: &Costs, risk: Risk, max_error: f64
             let per_rung = (1..=THRESHOLDS_PER_RUNG)
                 .rev()
                 .find(|count| (count + 1).checked_pow(rungs as u32).is_some_and(|size| size <= LARGEST_GRID));
-            let columns: Vec<_> = (0..rungs).map(|rung| thresholds(tuning, rung, per_rung.unwrap_or(1))).collect();
+            let columns: Vec<_> =
+                (0..rungs).map(|rung| thresholds(tuning, rung, per_rung.unwrap_or(1))).collect();
             thinned(pareto_front(without_idle_rungs(grid(tuning, costs, &columns), &columns), risk))
         }
     };
@@ -153,7 +154,11 @@ fn without_idle_rungs(grid: Vec<Drafted>, columns: &[Vec<f64>]) -> Vec<Drafted> 
                 digit == 0 || costs[index - digit * place] > costs[index]
             })
     };
-    grid.into_iter().enumerate().filter(|(index, drafted)| pays(*index, drafted)).map(|(_, drafted)| drafted).collect()
+    grid.into_iter()
+        .enumerate()
+        .filter(|(index, drafted)| pays(*index, drafted))
+        .map(|(_, drafted)| drafted)
+        .collect()
 }
 
 /// Those that no other beats in both error and cost, by error ascending.

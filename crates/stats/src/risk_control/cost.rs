@@ -1,6 +1,6 @@
 //! What does a configuration accept on a sample, how often is that bad, and what does a request cost?
 
-use super::{Constraint, RiskControlError, Risk, RungAnswer, Sample};
+use super::{Constraint, Risk, RiskControlError, RungAnswer, Sample};
 use crate::binomial;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,9 @@ impl Configuration {
     /// The rung that answers a row, and its place in the ladder; `None` where the row goes to the large model.
     pub fn answering<'a>(&self, answers: &'a [RungAnswer]) -> Option<(usize, &'a RungAnswer)> {
         let mut ladder = answers.iter().zip(&self.thresholds).enumerate();
-        ladder.find(|(_, (answer, threshold))| answer.is_accepted(**threshold)).map(|(rung, (answer, _))| (rung, answer))
+        ladder
+            .find(|(_, (answer, threshold))| answer.is_accepted(**threshold))
+            .map(|(rung, (answer, _))| (rung, answer))
     }
 }
 
@@ -41,7 +43,12 @@ impl Costs {
     }
 
     pub(super) fn check(&self) -> Result<(), RiskControlError> {
-        let named = [("large", self.large), ("audit_rate", self.audit_rate), ("audit", self.audit), ("mistake", self.mistake)];
+        let named = [
+            ("large", self.large),
+            ("audit_rate", self.audit_rate),
+            ("audit", self.audit),
+            ("mistake", self.mistake),
+        ];
         let rungs = self.rungs.iter().map(|&cost| ("the cost of a rung", cost));
         match rungs.chain(named).find(|(_, cost)| !(cost.is_finite() && *cost >= 0.0)) {
             Some((name, value)) => Err(RiskControlError::NotACost { name, value }),
@@ -98,10 +105,11 @@ impl Tally {
     /// Exact p-value of "the promise or one of its constraints is broken": the largest over all of them.
     pub fn p_value(&self, risk: Risk, max_error: f64, constraints: &[Constraint]) -> f64 {
         let promise = binomial::p_value(self.bad, self.exposed(risk), max_error);
-        let further = constraints.iter().zip(&self.constraints).map(|(constraint, count)| match *constraint {
-            Constraint::Slice { max_error, .. } => binomial::p_value(count.bad, count.of, max_error),
-            Constraint::Latency { share, .. } => binomial::p_value(count.bad, count.of, share),
-        });
+        let further =
+            constraints.iter().zip(&self.constraints).map(|(constraint, count)| match *constraint {
+                Constraint::Slice { max_error, .. } => binomial::p_value(count.bad, count.of, max_error),
+                Constraint::Latency { share, .. } => binomial::p_value(count.bad, count.of, share),
+            });
         further.fold(promise, f64::max)
     }
 }
@@ -129,7 +137,8 @@ pub fn tally(
     for (answers, slices) in sample.rows() {
         let answering = configuration.answering(answers);
         let climbed = answering.map_or(answers.len(), |(rung, _)| rung + 1);
-        let used = || (0..climbed).filter(|&rung| configuration.thresholds.get(rung).is_some_and(Option::is_some));
+        let used =
+            || (0..climbed).filter(|&rung| configuration.thresholds.get(rung).is_some_and(Option::is_some));
         total_cost += used().map(|rung| costs.rungs[rung]).sum::<f64>();
         let bad = answering.is_some_and(|(_, answer)| answer.bad);
         match answering {

@@ -12,7 +12,12 @@ use crate::binomial;
 /// Thresholds shown in the plot besides the one deployed.
 const PLOTTED: usize = 50;
 
-pub(super) fn certify_one_rung(promise: &Promise, costs: &Costs, tuning: &Sample, fresh: &Sample) -> Certification {
+pub(super) fn certify_one_rung(
+    promise: &Promise,
+    costs: &Costs,
+    tuning: &Sample,
+    fresh: &Sample,
+) -> Certification {
     let n = fresh.len() as u64;
     let (look, delta) = (promise.look, promise.delta());
     let mut ranked: Vec<(f64, bool)> = fresh
@@ -88,7 +93,8 @@ fn cheapest_threshold(ranked: &[(f64, bool)], lowest: f64, costs: &Costs) -> f64
 
 /// About [`PLOTTED`] thresholds over the whole range of coverage, with the one that was found among them.
 fn plotted(ranked: &[(f64, bool)], lowest: Option<f64>) -> Vec<f64> {
-    let steps = (1..=PLOTTED).map(|step| ranked.get(ranked.len() * step / PLOTTED).map_or(0.0, |(next, _)| *next));
+    let steps =
+        (1..=PLOTTED).map(|step| ranked.get(ranked.len() * step / PLOTTED).map_or(0.0, |(next, _)| *next));
     let mut thresholds: Vec<f64> = steps.chain(lowest).collect();
     thresholds.sort_by(|a, b| b.total_cmp(a));
     thresholds.dedup();

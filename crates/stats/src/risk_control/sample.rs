@@ -59,7 +59,8 @@ impl Sample {
 
     /// A sample of one rung, from pairs of confidence and "was bad".
     pub fn of_one_rung(rows: impl IntoIterator<Item = (Option<f64>, bool)>) -> Self {
-        let answers: Vec<_> = rows.into_iter().map(|(confidence, bad)| RungAnswer::new(confidence, bad)).collect();
+        let answers: Vec<_> =
+            rows.into_iter().map(|(confidence, bad)| RungAnswer::new(confidence, bad)).collect();
         Sample { rungs: 1, slices: vec![Vec::new(); answers.len()], answers }
     }
 

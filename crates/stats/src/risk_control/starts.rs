@@ -59,12 +59,17 @@ fn focused(list: &[Drafted], rows: u64, max_error: f64, delta: f64) -> Vec<Start
         let risk = (drafted.bad as f64 + 0.5) / (drafted.accepted as f64 + 1.0);
         (max_error - risk) * drafted.coverage().sqrt() / (risk * (1.0 - risk)).sqrt()
     };
-    let focus = nearest(list, |drafted| if drafted.coverage() < needed { f64::INFINITY } else { -significance(drafted) });
+    let focus =
+        nearest(
+            list,
+            |drafted| if drafted.coverage() < needed { f64::INFINITY } else { -significance(drafted) },
+        );
     let part = (1.0 - FOCUS) * delta / (STARTS - 1) as f64;
     let lowest = ROOM_FOR_CHANCE * coverage_to_prove(rows, max_error, part);
     let highest = list[focus].coverage();
     let below = spread(list, lowest.min(highest), highest, STARTS).take(STARTS - 1);
-    below.map(|position| Start { position: position.min(focus), delta: part })
+    below
+        .map(|position| Start { position: position.min(focus), delta: part })
         .chain([Start { position: focus, delta: FOCUS * delta }])
         .collect()
 }

@@ -76,10 +76,12 @@ fn walk(entries: &mut [Entry], starts: &[Start]) {
 }
 
 fn status(promise: &Promise, costs: &Costs, entries: &[Entry], rows: u64) -> Status {
-    let passed = entries.iter().filter_map(|entry| entry.level.filter(|_| entry.passed()).map(|level| (entry, level)));
+    let passed =
+        entries.iter().filter_map(|entry| entry.level.filter(|_| entry.passed()).map(|level| (entry, level)));
     if let Some((entry, level)) = passed.min_by(|(a, _), (b, _)| a.fresh.cost.total_cmp(&b.fresh.cost)) {
         let tuning_coverage = Some(entry.drafted.coverage());
-        let candidate = candidate(promise, &entry.drafted.configuration, &entry.fresh, tuning_coverage, level);
+        let candidate =
+            candidate(promise, &entry.drafted.configuration, &entry.fresh, tuning_coverage, level);
         return judge(promise, costs, candidate);
     }
     let useful: Vec<&Entry> =
@@ -136,10 +138,12 @@ fn more_labels(promise: &Promise, useful: &[&Entry], rows: u64) -> Option<u64> {
     let next_delta = super::delta_of_look(1.0 - promise.confidence, promise.look + 1);
     let needs = useful.iter().filter_map(|entry| {
         let (drafted, fresh) = (&entry.drafted, &entry.fresh);
-        let exposed = fresh.exposed(promise.risk) + if promise.risk == Risk::Joint { drafted.rows } else { drafted.accepted };
+        let exposed = fresh.exposed(promise.risk)
+            + if promise.risk == Risk::Joint { drafted.rows } else { drafted.accepted };
         let risk = ((fresh.bad + drafted.bad) as f64 + 0.5) / (exposed as f64 + 1.0);
         let share = exposed as f64 / (drafted.rows + fresh.rows) as f64;
-        sample_size::labels_for_power_roughly(risk, promise.max_error, next_delta).map(|exposed| exposed / share)
+        sample_size::labels_for_power_roughly(risk, promise.max_error, next_delta)
+            .map(|exposed| exposed / share)
     });
     let needed = needs.min_by(f64::total_cmp)?;
     let offered = super::LEAST_GROWTH * rows as f64;
