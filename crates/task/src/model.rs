@@ -228,20 +228,23 @@ pub enum TrainError {
     /// The rows can't teach anything; the sentence says why.
     #[error("{0}")]
     Rows(String),
-    /// The artefact could not be written or read back.
+    /// The artefact could not be written or read back; the sentence names the file.
     #[error("{0}")]
     Artifact(String),
 }
 
-/// A trained model and the file it is served from.
+/// A trained model, the file it is served from, and what models that never saw a row said of it.
 pub struct Fitted {
     /// Ready to answer, from the very artefact that will be served.
     pub model: Arc<dyn Model>,
     /// The artefact's file name inside the folder given to [`Trainer::fit`].
     pub file: String,
+    /// One attempt for each row, made by a model that saw no row of that row's fold.
+    pub out_of_fold: Vec<Attempt>,
 }
 
-/// Makes models out of labelled rows ([`LabelledRow::target`] is what is learned; rows without one are ignored).
+/// Makes models out of labelled rows ([`LabelledRow::target`] is what is learned; every row has one that the task
+/// [admits](Task::admits)).
 pub trait Trainer: Send + Sync {
     /// The name of the model it makes.
     fn id(&self) -> &ModelId;
@@ -249,22 +252,18 @@ pub trait Trainer: Send + Sync {
     /// The sort of model, as declared: `linear`, `encoder`, …
     fn kind(&self) -> &'static str;
 
-    /// Fits on all rows and writes the artefact into `folder`.
+    /// Fits on all rows, and once more without each fold so that every row is also answered by a model that never
+    /// saw it; writes the artefact into `folder`. `folds` has one fold number a row: the caller keeps clusters and
+    /// sessions together. One verb, because the two share most of their work.
     fn fit(
         &self,
         training: &Training<'_>,
         task: &Task,
         rows: &[LabelledRow],
+        folds: &[u32],
         folder: &Path,
     ) -> Result<Fitted, TrainError>;
 
-    /// One attempt for each row, made by a model that saw no row of that row's fold.
-    /// `folds` has one fold number a row; the caller keeps clusters and sessions together.
-    fn out_of_fold(
-        &self,
-        training: &Training<'_>,
-        task: &Task,
-        rows: &[LabelledRow],
-        folds: &[u32],
-    ) -> Result<Vec<Attempt>, TrainError>;
+    /// Opens an artefact that [`fit`](Self::fit) wrote.
+    fn open(&self, task: &Task, file: &Path) -> Result<Arc<dyn Model>, TrainError>;
 }

@@ -7,10 +7,11 @@ mod calibrate;
 mod config;
 mod corpus;
 mod design;
-mod features;
+pub(crate) mod features;
 mod meaning;
 mod predict;
 mod rows;
+mod rung;
 mod solver;
 #[cfg(test)]
 mod tests;
@@ -21,4 +22,5 @@ pub use config::Config;
 pub use meaning::Signals;
 pub use predict::{LinearModel, Prediction, Scratch};
 pub use rows::{Rows, RowsError};
+pub use rung::{LinearRung, LinearTrainer};
 pub use train::{Progress, TrainError, Watch};
