@@ -144,7 +144,8 @@ fn answer_of_list(items: &[Value], path: &str, bare: bool) -> Result<Answer, Log
     if let Some(last) = items.last().filter(|item| item.get("role").is_some()) {
         return answer_of(last, &format!("{path}[{}]", items.len() - 1), bare);
     }
-    if let Some(text) = text_of(&Value::Array(items.to_vec())) {
+    let are_blocks = items.iter().all(Value::is_object);
+    if let Some(text) = text_of(&Value::Array(items.to_vec())).filter(|_| are_blocks) {
         return Ok(Answer::from_text(Some(text)));
     }
     if bare {

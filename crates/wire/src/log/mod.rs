@@ -167,3 +167,6 @@ pub enum LogLineError {
         reason: String,
     },
 }
+
+#[cfg(test)]
+mod tests;

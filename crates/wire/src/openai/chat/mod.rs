@@ -19,3 +19,6 @@ pub use response::{
     TopLogprob, Usage,
 };
 pub use tool::{FunctionCall, FunctionDefinition, Tool, ToolCall, ToolChoice};
+
+#[cfg(test)]
+mod tests;
