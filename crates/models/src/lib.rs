@@ -1,3 +1,4 @@
 //! models
 
 pub mod linear;
+pub mod retrieval;

@@ -4,7 +4,7 @@ use unicode_normalization::UnicodeNormalization;
 
 /// What a feature is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Word,
     WordPair,
     Characters,
@@ -15,7 +15,7 @@ const CHAR_NGRAMS: std::ops::RangeInclusive<usize> = 2..=5;
 
 /// Reused from text to text, so that reading one allocates nothing once the buffers have grown.
 #[derive(Default)]
-pub(super) struct TextScratch {
+pub(crate) struct TextScratch {
     /// The text in normal form, words separated and surrounded by single spaces.
     chars: Vec<u32>,
     words: Vec<u64>,
@@ -23,7 +23,7 @@ pub(super) struct TextScratch {
 
 /// Calls `emit` once for each occurrence of a feature, with the feature's 64-bit hash.
 /// Returns the number of words.
-pub(super) fn read(text: &str, scratch: &mut TextScratch, mut emit: impl FnMut(Kind, u64)) -> usize {
+pub(crate) fn read(text: &str, scratch: &mut TextScratch, mut emit: impl FnMut(Kind, u64)) -> usize {
     normalise(text, &mut scratch.chars);
     hash_words(&scratch.chars, &mut scratch.words);
     for (at, &word) in scratch.words.iter().enumerate() {
@@ -116,7 +116,7 @@ fn push(hash: u64, next: u64) -> u64 {
 }
 
 /// The finaliser of SplitMix64: every bit of the input moves every bit of the output.
-pub(super) fn finish(hash: u64) -> u64 {
+pub(crate) fn finish(hash: u64) -> u64 {
     let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)
