@@ -1,4 +1,5 @@
 //! models
 
 pub mod linear;
+pub mod remote;
 pub mod retrieval;
