@@ -1,0 +1,362 @@
+//! A release on disk: one folder, complete or not there at all, and loaded only if nothing in it has changed.
+//!
+//! `releases/TASK/VERSION/` holds `release.json`, the rungs' artefacts and calibrators, what every rung said of the
+//! training and certification rows (`tuning.jsonl`, `fresh.jsonl`: digests, labels and confidences, no texts), the
+//! training texts that `ask` shows as reasons (`neighbours.jsonl`) and 200 inputs to replay after an upgrade
+//! (`replay.jsonl`).
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sprat_cascade::{Ladder, LadderEnd, Rung, Threshold};
+use sprat_stats::calibration::Calibrator;
+use sprat_task::{Artifact, Binding, Certificate, Input, Model, ModelId, Release, ReleaseId, Risk, RungRecord, Sha256Hex, Task};
+
+use crate::observe::ObservedRow;
+
+const RELEASE: &str = "release.json";
+const TUNING: &str = "tuning.jsonl";
+const FRESH: &str = "fresh.jsonl";
+const NEIGHBOURS: &str = "neighbours.jsonl";
+const REPLAY: &str = "replay.jsonl";
+
+/// Inputs kept to see whether an upgrade still decides the same.
+pub const REPLAYED: usize = 200;
+
+/// A training text and its label, as `ask` shows them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Example {
+    /// The text.
+    pub text: String,
+    /// The label, on one line.
+    pub label: String,
+}
+
+/// A stored input and what was decided about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// The text.
+    pub text: String,
+    /// What each rung answered, on one line; `None` where it said nothing.
+    pub answers: Vec<Option<String>>,
+    /// Which rung accepted, if any.
+    pub accepted_by: Option<usize>,
+}
+
+/// Why a release could not be written or read. The sentence names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseError {
+    /// The file system refused.
+    #[error("{file}: {error}", file = file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A file doesn't say what it should.
+    #[error("{file}: {why}", file = file.display())]
+    Broken {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// A release that is being written: a folder beside the others that gets its name last.
+pub struct Draft {
+    folder: PathBuf,
+    releases: PathBuf,
+    kept: bool,
+}
+
+impl Draft {
+    /// Starts a folder for a release of `task` below `releases`.
+    pub fn start(releases: &Path, task: &Task) -> Result<Self, ReleaseError> {
+        let releases = releases.join(task.name.as_str());
+        let unique = format!(".draft-{}-{:x}", std::process::id(), fresh_number());
+        let folder = releases.join(unique);
+        fs::create_dir_all(&folder).map_err(at(&folder))?;
+        Ok(Self { folder, releases, kept: false })
+    }
+
+    /// The folder, for artefacts.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What is known of a file that lies in the folder.
+    pub fn artifact(&self, file: &str) -> Result<Artifact, ReleaseError> {
+        let path = self.folder.join(file);
+        let bytes = fs::read(&path).map_err(at(&path))?;
+        Ok(Artifact { file: file.to_owned(), sha256: Sha256Hex::of(&bytes), bytes: bytes.len() as u64 })
+    }
+
+    /// Writes a calibrator.
+    pub fn write_calibrator(&self, model: &ModelId, calibrator: &Calibrator) -> Result<Artifact, ReleaseError> {
+        let file = format!("{model}.calibrator.json");
+        let path = self.folder.join(&file);
+        let text = serde_json::to_vec_pretty(calibrator).map_err(broken(&path))?;
+        write_whole(&path, &text)?;
+        self.artifact(&file)
+    }
+
+    /// Writes what was said of the rows that thresholds were tuned on and tested on.
+    pub fn write_observations(&self, tuning: &[ObservedRow], fresh: &[ObservedRow]) -> Result<(), ReleaseError> {
+        write_lines(&self.folder.join(TUNING), tuning)?;
+        write_lines(&self.folder.join(FRESH), fresh)
+    }
+
+    /// Writes the texts that are shown as reasons.
+    pub fn write_neighbours(&self, examples: &[Example]) -> Result<(), ReleaseError> {
+        write_lines(&self.folder.join(NEIGHBOURS), examples)
+    }
+
+    /// Writes the inputs to replay after an upgrade.
+    pub fn write_replay(&self, replayed: &[Replayed]) -> Result<(), ReleaseError> {
+        write_lines(&self.folder.join(REPLAY), replayed)
+    }
+
+    /// Gives the release its name; until then nobody sees it.
+    pub fn finish(mut self, release: &Release) -> Result<PathBuf, ReleaseError> {
+        let path = self.folder.join(RELEASE);
+        let text = serde_json::to_vec_pretty(release).map_err(broken(&path))?;
+        write_whole(&path, &text)?;
+        let named = self.releases.join(release.id.version.to_string());
+        fs::rename(&self.folder, &named).map_err(at(&named))?;
+        self.kept = true;
+        sync_folder(&self.releases)?;
+        Ok(named)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.kept {
+            // What a failed or cancelled `learn` leaves behind is of no use to anybody.
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// A release's folder below `releases`.
+pub fn folder(releases: &Path, id: &ReleaseId) -> PathBuf {
+    releases.join(id.task.as_str()).join(id.version.to_string())
+}
+
+/// What each rung said of the rows that thresholds were tuned on (first) and tested on (second).
+pub fn read_observations(folder: &Path) -> Result<(Vec<ObservedRow>, Vec<ObservedRow>), ReleaseError> {
+    Ok((read_lines(&folder.join(TUNING))?, read_lines(&folder.join(FRESH))?))
+}
+
+/// The texts that are shown as reasons.
+pub fn read_neighbours(folder: &Path) -> Result<Vec<Example>, ReleaseError> {
+    read_lines(&folder.join(NEIGHBOURS))
+}
+
+/// The inputs to replay after an upgrade.
+pub fn read_replay(folder: &Path) -> Result<Vec<Replayed>, ReleaseError> {
+    read_lines(&folder.join(REPLAY))
+}
+
+/// What a certificate of these rungs is bound to.
+pub fn binding(task: &Task, rungs: &[RungRecord], prompt: Option<Sha256Hex>) -> Binding {
+    let parts: Vec<String> = rungs
+        .iter()
+        .map(|rung| {
+            let weights = rung.weights.as_ref().map_or("", |weights| weights.sha256.as_str());
+            // The bits of a threshold, because a rounded one is another threshold.
+            let threshold = rung.threshold.map(f64::to_bits);
+            let (model, kind, calibrator) = (&rung.model, &rung.kind, &rung.calibrator.sha256);
+            format!("{model} {kind} {weights} {calibrator} {threshold:?} {}", rung.scorer_version)
+        })
+        .collect();
+    Binding {
+        rungs: Some(Sha256Hex::of_parts(parts.iter().map(|part| part.as_bytes()))),
+        labels: Some(task.labels_hash()),
+        prompt,
+        scorer_version: rungs.iter().map(|rung| rung.scorer_version).max().unwrap_or(0),
+    }
+}
+
+/// Opens a rung's model: from its artefact, or by name where it has none.
+pub type OpenModel<'a> = dyn Fn(&RungRecord, Option<&Path>) -> Result<Arc<dyn Model>, String> + 'a;
+
+/// A ladder that is ready to answer, and why it may not.
+pub struct Loaded {
+    /// The ladder. It answers nothing small where `stale` says why.
+    pub ladder: Ladder,
+    /// Why the certificate no longer holds: one sentence for each thing that changed.
+    pub stale: Vec<String>,
+}
+
+/// Loads a release's ladder. Whatever is missing or has changed is left out or told in `stale`, and everything goes to
+/// the end of the ladder: never an error that the large model could have avoided.
+pub fn load(folder: &Path, release: &Release, task: &Task, last: LadderEnd, open: &OpenModel<'_>) -> Loaded {
+    let mut stale = Vec::new();
+    let mut rungs = Vec::new();
+    for record in &release.rungs {
+        match load_rung(folder, record, open) {
+            Ok(rung) if rung.model.scorer_version() == record.scorer_version => rungs.push(rung),
+            Ok(rung) => {
+                stale.push(format!(
+                    "rung `{}` scores differently in this version of Sprat ({} instead of {})",
+                    record.model,
+                    rung.model.scorer_version(),
+                    record.scorer_version
+                ));
+                rungs.push(rung);
+            }
+            Err(why) => stale.push(format!("rung `{}` can't be loaded: {why}", record.model)),
+        }
+    }
+    let bound = binding(task, &release.rungs, release.certificate.binding.prompt.clone());
+    if bound.labels != release.certificate.binding.labels {
+        stale.push("the task's labels have changed since".to_owned());
+    }
+    if bound.rungs != release.certificate.binding.rungs {
+        stale.push("the certificate was made for other models, calibrators or thresholds".to_owned());
+    }
+    stale.extend(outgrown(task, &release.certificate));
+    let ladder = Ladder { rungs, last };
+    let may_answer = stale.is_empty() && release.certificate.allows_small_answers();
+    Loaded { ladder: if may_answer { ladder } else { ladder.answering_nothing_small() }, stale }
+}
+
+/// How the task now asks for more than the certificate promises; a laxer target is covered.
+fn outgrown(task: &Task, certificate: &Certificate) -> Vec<String> {
+    let target = &task.target;
+    let mut reasons = Vec::new();
+    if target.max_error < certificate.alpha {
+        reasons.push(format!("the task now allows an error of {} and the certificate promises {}", target.max_error, certificate.alpha));
+    }
+    if target.delta() < certificate.delta {
+        reasons.push(format!("the task now asks for a confidence of {} and the certificate has {}", target.confidence, 1.0 - certificate.delta));
+    }
+    if target.risk != certificate.risk && target.risk == Risk::Selective {
+        reasons.push("the task now asks for selective risk and the certificate bounds joint risk".to_owned());
+    }
+    if let Some(guarantee) = target.guarantee.filter(|guarantee| *guarantee != certificate.guarantee) {
+        reasons.push(format!("the task now asks for a {guarantee} guarantee and the certificate is about {}", certificate.guarantee));
+    }
+    reasons
+}
+
+fn load_rung(folder: &Path, record: &RungRecord, open: &OpenModel<'_>) -> Result<Rung, String> {
+    let calibrator = verified(folder, &record.calibrator)?;
+    let calibrator: Calibrator = serde_json::from_slice(&calibrator).map_err(|error| error.to_string())?;
+    let weights = match &record.weights {
+        Some(weights) => {
+            verified(folder, weights)?;
+            Some(folder.join(&weights.file))
+        }
+        None => None,
+    };
+    let model = open(record, weights.as_deref())?;
+    Ok(Rung { model, calibrator, threshold: Threshold::from(record.threshold) })
+}
+
+/// A file's content, if it is still what the release says.
+fn verified(folder: &Path, artifact: &Artifact) -> Result<Vec<u8>, String> {
+    let path = folder.join(&artifact.file);
+    let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    if Sha256Hex::of(&bytes) == artifact.sha256 {
+        Ok(bytes)
+    } else {
+        Err(format!("{} has changed since the release was made", path.display()))
+    }
+}
+
+/// Whether the ladder still decides about the stored inputs as it did when it was certified; the number of inputs that
+/// it decides differently.
+pub async fn decides_differently(ladder: &Ladder, thresholds: &[Option<f64>], task: &Task, replayed: &[Replayed]) -> usize {
+    let inputs: Vec<Input> = replayed.iter().map(|row| Input::new(row.text.as_str())).collect();
+    let mut attempts = Vec::new();
+    for rung in &ladder.rungs {
+        attempts.push(crate::observe::ask(rung.model.as_ref(), task, &inputs, |_| {}).await);
+    }
+    let now = decisions(&ladder.rungs, thresholds, &attempts, inputs.len());
+    now.iter().zip(replayed).filter(|(now, then)| **now != (then.answers.clone(), then.accepted_by)).count()
+}
+
+/// For each input: what each rung answers, and which rung accepts.
+pub fn decisions(
+    rungs: &[Rung],
+    thresholds: &[Option<f64>],
+    attempts: &[Vec<sprat_task::Attempt>],
+    inputs: usize,
+) -> Vec<(Vec<Option<String>>, Option<usize>)> {
+    let of_input = |input: usize| {
+        let mut answers = Vec::with_capacity(rungs.len());
+        let mut accepted_by = None;
+        for (index, (rung, attempts)) in rungs.iter().zip(attempts).enumerate() {
+            let prediction = attempts.get(input).and_then(sprat_task::Attempt::prediction);
+            let accepts = |prediction| {
+                Threshold::from(thresholds.get(index).copied().flatten()).accepts(rung.confidence(prediction))
+            };
+            if accepted_by.is_none() && prediction.is_some_and(accepts) {
+                accepted_by = Some(index);
+            }
+            answers.push(prediction.map(|prediction| prediction.answer.to_line()));
+        }
+        (answers, accepted_by)
+    };
+    (0..inputs).map(of_input).collect()
+}
+
+fn fresh_number() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+fn write_lines<T: Serialize>(path: &Path, items: &[T]) -> Result<(), ReleaseError> {
+    let file = File::create(path).map_err(at(path))?;
+    let mut writer = BufWriter::new(file);
+    for item in items {
+        serde_json::to_writer(&mut writer, item).map_err(broken(path))?;
+        writer.write_all(b"\n").map_err(at(path))?;
+    }
+    let file = writer.into_inner().map_err(|error| at(path)(error.into_error()))?;
+    file.sync_all().map_err(at(path))
+}
+
+fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, ReleaseError> {
+    let file = File::open(path).map_err(at(path))?;
+    let mut items = Vec::new();
+    for (number, line) in BufReader::new(file).lines().enumerate() {
+        let line = line.map_err(at(path))?;
+        let item = serde_json::from_str(&line).map_err(|error| ReleaseError::Broken {
+            file: path.to_owned(),
+            why: format!("line {} is not what it should be: {error}", number + 1),
+        })?;
+        items.push(item);
+    }
+    Ok(items)
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ReleaseError> {
+    let mut file = File::create(path).map_err(at(path))?;
+    file.write_all(bytes).map_err(at(path))?;
+    file.sync_all().map_err(at(path))
+}
+
+/// A renamed folder survives a power cut only once its parent is on disk too.
+fn sync_folder(folder: &Path) -> Result<(), ReleaseError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> ReleaseError + use<> {
+    let file = path.to_owned();
+    move |error| ReleaseError::Io { file, error }
+}
+
+fn broken(path: &Path) -> impl FnOnce(serde_json::Error) -> ReleaseError + use<> {
+    let file = path.to_owned();
+    move |error| ReleaseError::Broken { file, why: error.to_string() }
+}

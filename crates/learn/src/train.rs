@@ -1,0 +1,127 @@
+//! Each rung of a ladder: fitted on the training rows, asked about them out of fold, calibrated on what it said.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sprat_cascade::{Rung, Threshold};
+use sprat_stats::calibration::{Calibrator, RightHead};
+use sprat_task::model::Progress;
+use sprat_task::{Attempt, Guarantee, Input, LabelledRow, Model, Task, TrainError, Trainer, Training};
+
+use crate::observe::{ObservedRow, ask};
+
+/// Where a rung's model comes from.
+#[derive(Clone)]
+pub enum Source {
+    /// It is trained on the rows.
+    Trained(Arc<dyn Trainer>),
+    /// It answers as it is, such as a small remote model; `kind` is the sort declared for it.
+    AsItIs {
+        /// The model.
+        model: Arc<dyn Model>,
+        /// The sort of model.
+        kind: &'static str,
+    },
+}
+
+impl Source {
+    /// The sort of model.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Trained(trainer) => trainer.kind(),
+            Self::AsItIs { kind, .. } => kind,
+        }
+    }
+
+    /// The declared name.
+    pub fn name(&self) -> &sprat_task::ModelId {
+        match self {
+            Self::Trained(trainer) => trainer.id(),
+            Self::AsItIs { model, .. } => model.id(),
+        }
+    }
+}
+
+/// A rung that is ready to be certified: its threshold is still "never".
+pub struct TrainedRung {
+    /// Model and calibrator.
+    pub rung: Rung,
+    /// The sort of model.
+    pub kind: &'static str,
+    /// The artefact's file name in the release's folder; `None` where the model has none of its own.
+    pub file: Option<String>,
+    /// What the model said of each training row without having seen it.
+    pub out_of_fold: Vec<Attempt>,
+    /// Wall time of the fit, in milliseconds.
+    pub fit_ms: u64,
+}
+
+/// Settings shared by all rungs of one `learn`.
+pub struct Fitting<'a> {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Threads to train on.
+    pub threads: usize,
+    /// Told how far the rung is; may ask to stop.
+    pub progress: &'a (dyn Fn(&sprat_task::ModelId, Progress) -> ControlFlow<()> + Sync),
+}
+
+/// Fits one rung on `rows`, whose folds keep clusters and sessions together, and calibrates it out of fold.
+pub async fn train_rung(
+    fitting: &Fitting<'_>,
+    source: &Source,
+    task: &Task,
+    guarantee: Guarantee,
+    rows: &[LabelledRow],
+    folds: &[u32],
+    folder: &Path,
+) -> Result<TrainedRung, TrainError> {
+    let start = Instant::now();
+    let (model, file, out_of_fold) = match source {
+        Source::Trained(trainer) => {
+            let progress = |progress: Progress| (fitting.progress)(trainer.id(), progress);
+            let training = Training { seed: fitting.seed, threads: fitting.threads, progress: &progress };
+            let fitted = trainer.fit(&training, task, rows, folds, folder)?;
+            (fitted.model, Some(fitted.file), fitted.out_of_fold)
+        }
+        Source::AsItIs { model, .. } => {
+            let inputs: Vec<Input> = rows.iter().map(|row| row.input.clone()).collect();
+            let attempts = ask(model.as_ref(), task, &inputs, |done| {
+                let done = done as f32 / inputs.len().max(1) as f32;
+                let _ = (fitting.progress)(model.id(), Progress { done, loss: None });
+            });
+            (model.clone(), None, attempts.await)
+        }
+    };
+    let fit_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let calibrator = calibrate(guarantee, rows, &out_of_fold)?;
+    let rung = Rung { model, calibrator, threshold: Threshold::Never };
+    Ok(TrainedRung { rung, kind: source.kind(), file, out_of_fold, fit_ms })
+}
+
+/// A logistic "will it be right" head over the model's features, fitted on answers to rows it had not seen.
+fn calibrate(guarantee: Guarantee, rows: &[LabelledRow], attempts: &[Attempt]) -> Result<Calibrator, TrainError> {
+    let mut features: Vec<Vec<f64>> = Vec::new();
+    let mut right = Vec::new();
+    for (row, attempt) in rows.iter().zip(attempts) {
+        let Some(prediction) = attempt.prediction() else { continue };
+        let judged = ObservedRow {
+            input: row.input.hash(),
+            gold: row.gold.clone(),
+            large: row.large.clone(),
+            said: Vec::new(),
+        };
+        // A row that lacks the guarantee's own label still teaches by the label it has.
+        let bad = if judged.is_labelled_for(guarantee) {
+            judged.is_bad(guarantee, &prediction.answer)
+        } else {
+            row.target() != Some(&prediction.answer)
+        };
+        features.push(prediction.features.0.iter().map(|feature| f64::from(*feature)).collect());
+        right.push(!bad);
+    }
+    let head = RightHead::fit(&features, &right, RightHead::DEFAULT_L2);
+    head.map(Calibrator::Head).map_err(|error| TrainError::Rows(error.to_string()))
+}
