@@ -1,1 +1,41 @@
-fn main() {}
+//! The `sprat` binary: reads the arguments, runs one command, turns its outcome into an exit code.
+//!
+//! The only place that wires the other crates together. A command is one file in `commands/`; this table says where
+//! the rest is.
+//!
+//! | question | file |
+//! |---|---|
+//! | What can be typed? | [`args`], [`commands`] |
+//! | What does a command get? | [`app`] |
+//! | What is configured, and where does each value come from? | [`config`] |
+//! | What is in this workspace? | [`workspace`] |
+//! | What does the terminal show? | [`output`] |
+//! | What went wrong, and what is the exit code? | [`failure`], [`guard`] |
+
+mod app;
+mod args;
+mod commands;
+mod config;
+mod failure;
+mod guard;
+mod interrupt;
+mod output;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let early = args::Early::from_env();
+    let app = app::App::new(&early);
+    let outcome = guard::run(|| {
+        args::start_log(app.out())?;
+        interrupt::listen(app.cancel())?;
+        match args::Cli::try_parse() {
+            Ok(cli) => cli.command.run(&app.in_folder(cli.global.workspace)),
+            Err(said) => args::explain(&said, app.out()),
+        }
+    });
+    app.out().finish(outcome)
+}

@@ -1,0 +1,154 @@
+//! `sprat.toml`: typed as written, then validated into a [`Config`] that can't be wrong.
+//!
+//! Each table is read by itself, so that one run tells the faults of all of them.
+
+mod file;
+mod model;
+mod remote;
+mod secret;
+pub mod settings;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use sprat_task::problem::list;
+use sprat_task::{ModelId, Problem, Source};
+use toml::Spanned;
+use toml::de::DeValue;
+
+pub use model::{Linear, ModelConfig};
+pub use remote::{Provider, Remote};
+pub use secret::KeySource;
+
+/// The file's name, and what marks a workspace.
+pub const FILE: &str = "sprat.toml";
+
+/// The name of the model that is there without being declared.
+pub const BUILT_IN: &str = "linear";
+
+/// A workspace's settings, validated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where the gateway listens.
+    pub server: Server,
+    /// Where everything is remembered: `sqlite:PATH` or `postgres://…`, as written.
+    pub store: String,
+    /// The models by name; `linear` is always among them.
+    pub models: BTreeMap<ModelId, ModelConfig>,
+    /// A price table laid over the one that comes with Sprat: a path relative to the workspace.
+    pub prices: Option<String>,
+    /// What commands use unless told otherwise.
+    pub defaults: Defaults,
+}
+
+/// Where the gateway listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// For applications.
+    pub listen: SocketAddr,
+    /// For health checks and metrics.
+    pub management: SocketAddr,
+}
+
+/// What commands use unless told otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// The seed of everything random.
+    pub seed: u64,
+    /// Threads for training and bulk work; `None`: one for each core.
+    pub threads: Option<usize>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7077)),
+            management: SocketAddr::from(([127, 0, 0, 1], 7078)),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server: Server::default(),
+            store: "sqlite:.sprat/sprat.db".to_owned(),
+            models: BTreeMap::from([(ModelId::from(BUILT_IN), ModelConfig::Linear(Linear::default()))]),
+            prices: None,
+            defaults: Defaults::default(),
+        }
+    }
+}
+
+/// Reads and validates a `sprat.toml`; what is wrong comes back all at once, in the order of the file.
+pub fn read(source: &Source) -> Result<Config, Vec<Problem>> {
+    let mut faults = Faults::default();
+    let config = read_tables(source, &mut faults);
+    let Faults(mut problems) = faults;
+    if problems.is_empty() {
+        return Ok(config);
+    }
+    problems.sort_by_key(|problem| problem.place.as_ref().map(|place| (place.line, place.column)));
+    Err(problems.into_iter().map(secret::mask).collect())
+}
+
+/// What is wrong so far.
+#[derive(Default)]
+struct Faults(Vec<Problem>);
+
+impl Faults {
+    /// The value, or its default once the problem is noted.
+    fn keep<T: Default>(&mut self, result: Result<T, Problem>) -> T {
+        result.unwrap_or_else(|problem| {
+            self.0.push(problem);
+            T::default()
+        })
+    }
+}
+
+const TABLES: [&str; 5] = ["server", "store", "models", "prices", "defaults"];
+
+fn read_tables(source: &Source, faults: &mut Faults) -> Config {
+    let mut config = Config::default();
+    for (key, value) in faults.keep(source.table()) {
+        match key.get_ref().as_ref() {
+            "server" => config.server = faults.keep(file::server(source, value)),
+            "store" => {
+                if let Some(url) = faults.keep(file::store(source, value)) {
+                    config.store = url;
+                }
+            }
+            "models" => read_models(source, value, &mut config, faults),
+            "prices" => config.prices = faults.keep(file::prices(source, value)),
+            "defaults" => config.defaults = faults.keep(file::defaults(source, value)),
+            unknown => faults.0.push(
+                source
+                    .problem_at(&key, format!("unknown table `{unknown}`"))
+                    .allowed(list(TABLES))
+                    .did_you_mean(unknown, TABLES),
+            ),
+        }
+    }
+    config
+}
+
+fn read_models(source: &Source, value: Spanned<DeValue<'_>>, config: &mut Config, faults: &mut Faults) {
+    let span = value.span();
+    let DeValue::Table(models) = value.into_inner() else {
+        faults.0.push(
+            source
+                .problem(span, "`models` holds tables, one for each model")
+                .hint("write [models.NAME] with kind = \"remote\" (or linear, encoder, decoder) below it"),
+        );
+        return;
+    };
+    for (name, table) in models {
+        let read = model::read(source, &name, table, faults);
+        if let Some(model) = faults.keep(read.map(Some)) {
+            config.models.insert(ModelId::from(name.get_ref().as_ref()), model);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

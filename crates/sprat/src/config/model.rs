@@ -1,0 +1,210 @@
+//! One `[models.NAME]`: its `kind` is read first, then that kind's own keys, so that a fault keeps its place.
+
+use serde::Deserialize;
+use sprat_models::linear;
+use sprat_task::names::is_plain_name;
+use sprat_task::problem::list;
+use sprat_task::{Problem, Source};
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::remote::{self, Remote};
+use super::{BUILT_IN, Faults, file};
+
+/// A model, as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ModelConfig {
+    /// Hashed n-grams and a linear classifier, trained here.
+    Linear(Linear),
+    /// A small transformer that reads text into vectors, with a head trained here.
+    Encoder(Local),
+    /// A small language model on this machine.
+    Decoder(Local),
+    /// A model behind an API, or recorded answers.
+    Remote(Remote),
+}
+
+/// Settings of a linear model. Its seed is the workspace's.
+pub type Linear = linear::Config;
+
+/// A model whose files are on this machine or can be fetched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Local {
+    /// `hf:OWNER/NAME` or `path:PATH`.
+    pub source: String,
+}
+
+impl ModelConfig {
+    /// The word after `kind =`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Linear(_) => "linear",
+            Self::Encoder(_) => "encoder",
+            Self::Decoder(_) => "decoder",
+            Self::Remote(_) => "remote",
+        }
+    }
+}
+
+/// The keys of each kind, as the structs below have them.
+pub const KEYS: [(&str, &[&str]); 4] = [
+    ("linear", &["kind", "cost", "epochs", "tolerance", "balance", "max_features"]),
+    ("encoder", &["kind", "source"]),
+    ("decoder", &["kind", "source"]),
+    ("remote", remote::KEYS),
+];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KindTable {
+    kind: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LinearTable {
+    cost: Option<Spanned<f64>>,
+    epochs: Option<Spanned<i64>>,
+    tolerance: Option<Spanned<f64>>,
+    balance: Option<Spanned<f64>>,
+    max_features: Option<Spanned<i64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LocalTable {
+    source: Option<Spanned<String>>,
+}
+
+/// Reads one model. Keys it doesn't have are noted in `faults`, all of them; the first other fault comes back.
+pub(super) fn read(
+    source: &Source,
+    name: &Spanned<DeString<'_>>,
+    value: Spanned<DeValue<'_>>,
+    faults: &mut Faults,
+) -> Result<ModelConfig, Problem> {
+    let span = value.span();
+    let DeValue::Table(mut table) = value.into_inner() else {
+        return Err(source
+            .problem_at(name, format!("`{}` is not a table", name.get_ref()))
+            .hint(format!("write [models.{}] with its settings below it", name.get_ref())));
+    };
+    if !is_plain_name(name.get_ref()) {
+        return Err(source
+            .problem_at(name, format!("`{}` can't name a model", name.get_ref()))
+            .allowed("1 to 64 letters, digits, `_`, `-` and `.`"));
+    }
+    let kind = kind(source, name, &mut table)?;
+    let rest = Spanned::new(span, DeValue::Table(own_keys(source, kind, table, faults)));
+    match kind {
+        "linear" => linear(source, source.parse_part(rest)?).map(ModelConfig::Linear),
+        "encoder" => local(source, name, source.parse_part(rest)?).map(ModelConfig::Encoder),
+        "decoder" => local(source, name, source.parse_part(rest)?).map(ModelConfig::Decoder),
+        _ => remote::read(source, name, rest).map(ModelConfig::Remote),
+    }
+}
+
+/// Takes `kind` out of the table.
+fn kind(
+    source: &Source,
+    name: &Spanned<DeString<'_>>,
+    table: &mut DeTable<'_>,
+) -> Result<&'static str, Problem> {
+    let mut first = DeTable::new();
+    if let Some((key, value)) = table.remove_entry("kind") {
+        first.insert(key, value);
+    }
+    let read: KindTable = source.parse_part(Spanned::new(name.span(), DeValue::Table(first)))?;
+    let kinds = KEYS.map(|(kind, _)| kind);
+    let Some(word) = read.kind else {
+        return Err(source
+            .problem_at(name, format!("model `{}` doesn't say its `kind`", name.get_ref()))
+            .allowed(list(kinds)));
+    };
+    let kind = kinds.into_iter().find(|kind| kind == word.get_ref()).ok_or_else(|| {
+        source
+            .problem_at(&word, format!("`{}` is not a kind of model", word.get_ref()))
+            .allowed(list(kinds))
+            .did_you_mean(word.get_ref(), kinds)
+    })?;
+    if name.get_ref() == BUILT_IN && kind != "linear" {
+        return Err(source
+            .problem_at(&word, format!("`{BUILT_IN}` is the name of the linear model that is built in"))
+            .hint(format!("give this {kind} another name")));
+    }
+    Ok(kind)
+}
+
+/// The table with this kind's own keys; every other key is noted.
+fn own_keys<'a>(source: &Source, kind: &str, table: DeTable<'a>, faults: &mut Faults) -> DeTable<'a> {
+    let own = KEYS.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, keys)| keys);
+    let (kept, foreign): (Vec<_>, Vec<_>) =
+        table.into_iter().partition(|(key, _)| own.contains(&key.get_ref().as_ref()));
+    for (key, _) in foreign {
+        let name = key.get_ref().as_ref();
+        let allowed = list(own.iter().copied());
+        faults.0.push(match KEYS.iter().find(|(_, keys)| keys.contains(&name)) {
+            Some((other, _)) => source
+                .problem_at(
+                    &key,
+                    format!("key `{name}` belongs to kind = \"{other}\"; this model is \"{kind}\""),
+                )
+                .allowed(allowed),
+            None => source
+                .problem_at(&key, format!("unknown key `{name}`"))
+                .allowed(allowed)
+                .did_you_mean(name, own.iter().copied()),
+        });
+    }
+    kept.into_iter().collect()
+}
+
+fn linear(source: &Source, table: LinearTable) -> Result<Linear, Problem> {
+    let defaults = Linear::default();
+    let number = |name: &str, value: &Option<Spanned<f64>>, default: f32, most: f64| match value {
+        None => Ok(default),
+        Some(value) if *value.get_ref() > 0.0 && *value.get_ref() <= most => Ok(*value.get_ref() as f32),
+        Some(value) => Err(source
+            .problem_at(value, format!("`{name}` = {} is out of range", value.get_ref()))
+            .allowed(format!("more than 0 and at most {most}"))),
+    };
+    let balance = match &table.balance {
+        None => defaults.balance,
+        Some(value) if (0.0..=1.0).contains(value.get_ref()) => *value.get_ref() as f32,
+        Some(value) => {
+            return Err(source
+                .problem_at(value, format!("`balance` = {} is out of range", value.get_ref()))
+                .allowed("0 to 1"));
+        }
+    };
+    let epochs = file::whole(source, "epochs", table.epochs.as_ref(), 1, 1_000)?;
+    let max_features = file::whole(source, "max_features", table.max_features.as_ref(), 1_000, 10_000_000)?;
+    Ok(Linear {
+        seed: defaults.seed,
+        cost: number("cost", &table.cost, defaults.cost, 1e6)?,
+        epochs: epochs.and_then(|epochs| u32::try_from(epochs).ok()).unwrap_or(defaults.epochs),
+        tolerance: number("tolerance", &table.tolerance, defaults.tolerance, 1.0)?,
+        balance,
+        max_features: max_features
+            .and_then(|most| usize::try_from(most).ok())
+            .unwrap_or(defaults.max_features),
+    })
+}
+
+fn local(source: &Source, name: &Spanned<DeString<'_>>, table: LocalTable) -> Result<Local, Problem> {
+    let Some(place) = table.source else {
+        return Err(source
+            .problem_at(name, format!("model `{}` doesn't say its `source`", name.get_ref()))
+            .allowed("source = \"hf:OWNER/NAME\" or \"path:PATH\""));
+    };
+    match place.get_ref().split_once(':') {
+        Some(("hf", repository)) if repository.split('/').filter(|part| !part.is_empty()).count() == 2 => {}
+        Some(("path", path)) if !path.trim().is_empty() => {}
+        _ => {
+            return Err(source
+                .problem_at(&place, format!("`{}` doesn't say where the model is", place.get_ref()))
+                .allowed("hf:OWNER/NAME, path:PATH"));
+        }
+    }
+    Ok(Local { source: place.into_inner() })
+}

@@ -1,0 +1,215 @@
+//! Every value in force and where it came from: what `sprat config show` prints.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use sprat_task::task::{Audit, InputRule};
+use sprat_task::{Last, Money, Source, Task};
+
+use super::{Config, KeySource, ModelConfig, Provider, Remote};
+
+/// One value in force.
+#[derive(Debug, Serialize)]
+pub struct Setting {
+    /// The key with its tables: `models.large.timeout_ms`.
+    pub key: String,
+    /// The value; `null` where nothing is set and nothing holds instead.
+    pub value: Value,
+    /// The file that says so; `None`: a default.
+    pub file: Option<String>,
+    /// The line in that file.
+    pub line: Option<u64>,
+    /// What a value means that can't be shown, such as whether a key is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl Setting {
+    /// `sprat.toml:3`, or `default`.
+    pub fn origin(&self) -> String {
+        match (&self.file, self.line) {
+            (Some(file), Some(line)) => format!("{file}:{line}"),
+            _ => "default".to_owned(),
+        }
+    }
+}
+
+/// Collects settings of one file.
+struct Settings<'a> {
+    source: Option<&'a Source>,
+    list: Vec<Setting>,
+}
+
+impl Settings<'_> {
+    fn add(&mut self, path: &[&str], value: impl Into<Value>) {
+        self.add_noted(path, value, None);
+    }
+
+    fn add_noted(&mut self, path: &[&str], value: impl Into<Value>, note: Option<String>) {
+        let line = self.source.and_then(|source| source.line_of_key(path));
+        let file = line.and_then(|_| self.source.map(|source| source.file().to_owned()));
+        self.list.push(Setting { key: path.join("."), value: value.into(), file, line, note });
+    }
+
+    fn add_or(&mut self, path: &[&str], value: Option<impl Into<Value>>, otherwise: &str) {
+        match value {
+            Some(value) => self.add(path, value),
+            None => self.add_noted(path, Value::Null, Some(otherwise.to_owned())),
+        }
+    }
+}
+
+/// The values of `sprat.toml`.
+pub fn of_config(config: &Config, source: &Source, root: &std::path::Path) -> Vec<Setting> {
+    let mut all = Settings { source: Some(source), list: Vec::new() };
+    all.add(&["server", "listen"], config.server.listen.to_string());
+    all.add(&["server", "management"], config.server.management.to_string());
+    all.add(&["store", "url"], without_password(&config.store));
+    all.add_or(&["prices", "file"], config.prices.clone(), "the table that comes with Sprat");
+    all.add(&["defaults", "seed"], config.defaults.seed);
+    all.add_or(&["defaults", "threads"], config.defaults.threads, "one for each core");
+    for (name, model) in &config.models {
+        let name = name.as_str();
+        all.add(&["models", name, "kind"], model.kind());
+        match model {
+            ModelConfig::Linear(linear) => {
+                all.add(&["models", name, "cost"], short(linear.cost));
+                all.add(&["models", name, "epochs"], linear.epochs);
+                all.add(&["models", name, "tolerance"], short(linear.tolerance));
+                all.add(&["models", name, "balance"], short(linear.balance));
+                all.add(&["models", name, "max_features"], linear.max_features);
+            }
+            ModelConfig::Encoder(local) | ModelConfig::Decoder(local) => {
+                all.add(&["models", name, "source"], local.source.clone());
+            }
+            ModelConfig::Remote(remote) => of_remote(&mut all, name, remote, root),
+        }
+    }
+    all.list
+}
+
+fn of_remote(all: &mut Settings<'_>, name: &str, remote: &Remote, root: &std::path::Path) {
+    all.add(&["models", name, "provider"], remote.provider.word());
+    match &remote.provider {
+        Provider::Compatible { base_url } => all.add(&["models", name, "base_url"], base_url.clone()),
+        Provider::Replay { path } => all.add(&["models", name, "path"], path.clone()),
+        Provider::OpenAi | Provider::Anthropic => {}
+    }
+    all.add(&["models", name, "model"], remote.model.clone());
+    let key = ["models", name, "api_key"];
+    match &remote.api_key {
+        Some(from) => {
+            let note = match from.read(root) {
+                Ok(_) => "set".to_owned(),
+                Err(why) => format!("missing: {why}"),
+            };
+            let value = match from {
+                KeySource::Env(variable) => json!({ "env": variable }),
+                KeySource::File(path) => json!({ "file": path }),
+            };
+            all.add_noted(&key, value, Some(note));
+        }
+        None => all.add_noted(&key, Value::Null, Some("none is sent".to_owned())),
+    }
+    if matches!(remote.provider, Provider::Replay { .. }) {
+        return;
+    }
+    all.add(&["models", name, "timeout_ms"], remote.timeout_ms);
+    all.add(&["models", name, "max_retries"], remote.max_retries);
+    all.add(&["models", name, "max_concurrency"], remote.max_concurrency);
+    all.add(&["models", name, "max_output_tokens"], remote.max_output_tokens);
+    all.add(&["models", name, "examples"], remote.examples);
+    all.add(&["models", name, "json_schema"], remote.json_schema.word());
+    let price = remote.price.map(|price| {
+        let dollars = |micro: u64| Money::from_micro(micro.try_into().unwrap_or(i64::MAX)).units();
+        let optional = |micro: Option<u64>| micro.map(dollars);
+        json!({
+            "input": dollars(price.input),
+            "output": dollars(price.output),
+            "cached_input": optional(price.cached_input),
+            "cache_write": optional(price.cache_write),
+            "batch_input": optional(price.batch_input),
+            "batch_output": optional(price.batch_output),
+        })
+    });
+    all.add_or(&["models", name, "price"], price, "from the price table");
+    if matches!(remote.provider, Provider::Compatible { .. }) {
+        all.add_or(
+            &["models", name, "machine_cost_per_hour"],
+            remote.machine_cost_per_hour,
+            "charged by token",
+        );
+    }
+}
+
+/// The values of a task file.
+pub fn of_task(task: &Task, source: &Source) -> Vec<Setting> {
+    let mut all = Settings { source: Some(source), list: Vec::new() };
+    all.add(&["kind"], task.kind.word());
+    if task.kind.has_labels() {
+        let labels: Vec<&str> = task.labels.iter().map(sprat_task::Label::as_str).collect();
+        let from_file = source.line_of_key(&["labels_from"]).is_some();
+        all.add(if from_file { &["labels_from"] } else { &["labels"] }, json!(labels));
+        all.add(&["multi"], task.multi);
+        let out_of_scope = task.out_of_scope.as_ref().map(|label| label.as_str().to_owned());
+        all.add_or(&["out_of_scope"], out_of_scope, "no label means none of these");
+    }
+    all.add(&["instructions"], task.instructions.clone());
+    all.add(&["rungs"], json!(task.rungs));
+    match &task.last {
+        Last::Large(model) => all.add(&["large"], model.as_str()),
+        Last::People => all.add(&["last"], "people"),
+        Last::NoAnswer => all.add(&["last"], "no-answer"),
+    }
+    of_target(&mut all, task);
+    if let Some(matching) = &task.matching {
+        all.add(&["match", "system_prompt_contains"], matching.system_prompt_contains.clone());
+        all.add(
+            &["match", "input"],
+            match &matching.input {
+                InputRule::LastUserMessage => "last_user_message".to_owned(),
+                InputRule::Pattern { before, after } => format!("{before}{{input}}{after}"),
+            },
+        );
+    }
+    all.add(&["capture", "enabled"], task.capture.enabled);
+    all.add(&["capture", "retention_days"], task.capture.retention_days);
+    all.add(&["capture", "redact"], json!(task.capture.redact));
+    match task.audit {
+        Audit::Auto => all.add(&["audit", "rate"], "auto"),
+        Audit::Rate(rate) => all.add(&["audit", "rate"], rate),
+    }
+    all.list
+}
+
+fn of_target(all: &mut Settings<'_>, task: &Task) {
+    let target = &task.target;
+    all.add(&["target", "max_error"], target.max_error);
+    all.add(&["target", "confidence"], target.confidence);
+    all.add(&["target", "risk"], target.risk.to_string());
+    let guarantee = target.guarantee.map(|guarantee| guarantee.to_string());
+    all.add_or(&["target", "guarantee"], guarantee, "gold where rows carry gold labels, else agreement");
+    all.add(&["target", "max_error_when_answered"], target.max_error_when_answered);
+    all.add(&["target", "smallest_coverage"], target.smallest_coverage);
+    all.add_or(&["target", "mistake_cost"], target.mistake_cost.map(Money::units), "not declared");
+    all.add_or(&["target", "latency_p95_ms"], target.latency_p95_ms, "no limit");
+    all.add_or(&["target", "saving"], target.saving, "not declared");
+    all.add(&["target", "non_inferiority_margin"], target.non_inferiority_margin);
+    if !target.slices.is_empty() {
+        let slices = target.slices.iter();
+        let slices = slices.map(|slice| json!({"label": slice.label, "max_error": slice.max_error}));
+        all.add(&["target", "slice"], slices.collect::<Value>());
+    }
+}
+
+/// An `f32` with the digits it was written with: 0.1, not 0.10000000149.
+fn short(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or_else(|_| f64::from(number))
+}
+
+/// A store's address without the password it may carry.
+pub fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rfind('@')) {
+        (Some((scheme, _)), Some(at)) => format!("{scheme}://…{}", &url[at..]),
+        _ => url.to_owned(),
+    }
+}
