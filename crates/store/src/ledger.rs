@@ -3,6 +3,8 @@
 mod entry;
 mod latency;
 mod rollup;
+#[cfg(test)]
+mod tests;
 mod totals;
 
 use std::ops::Range;

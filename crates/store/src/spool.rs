@@ -11,11 +11,12 @@
 //! syncs before `append` returns and loses nothing, at one fsync a record.
 
 mod frame;
+mod segment;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fs::{File, OpenOptions, TryLockError};
-use std::hash::{BuildHasher, Hasher};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,16 +24,18 @@ use std::time::Duration;
 use sprat_task::TaskName;
 
 use crate::error::StoreError;
-use frame::Found;
+use segment::{
+    Segment, adopt, lock_folder, name_of, new_segment, read_from, remove, segment_files, split,
+    sync_with_name,
+};
+
+pub(crate) use segment::{Batch, End};
 
 /// A segment that has grown to this is sealed and a new one begun.
 const SEGMENT_BYTES: u64 = 16 << 20;
 
 /// About how much is taken over in one transaction.
 const BATCH_BYTES: u64 = 512 << 10;
-
-/// The ending of a segment's name. It changes when the format of its records does.
-const ENDING: &str = "spool1";
 
 /// When appended records are forced to the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,39 +78,6 @@ struct State {
     closed: bool,
 }
 
-struct Segment {
-    name: String,
-    path: PathBuf,
-    /// Held locked: who has the lock takes the records over.
-    file: Arc<File>,
-    appended: u64,
-    applied: u64,
-    synced: u64,
-    sealed: bool,
-    /// Set where its end isn't records: it is kept for a person to look at.
-    damaged: bool,
-}
-
-/// Some records of one segment.
-pub(crate) struct Batch {
-    pub(crate) segment: String,
-    pub(crate) from: u64,
-    pub(crate) until: u64,
-    /// Each record's place in the segment, and its bytes.
-    pub(crate) records: Vec<(u64, Vec<u8>)>,
-    /// What the segment ends with, where that isn't a whole record.
-    pub(crate) end: Option<End>,
-}
-
-/// How a segment ends that a crash left behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// In the middle of a record that was never acknowledged.
-    Torn,
-    /// With bytes that are no records; the file is kept.
-    Damaged,
-}
-
 impl Spool {
     /// Opens the folder and takes charge of the segments that nobody holds. `applied` says how far a segment has been
     /// taken over.
@@ -128,7 +98,7 @@ impl Spool {
             }
         }
         // A crash between the commit and the removal leaves a finished file; one that can't be removed does no harm.
-        let _ = drop_finished(&mut state);
+        let _ = remove(state.take_finished());
         Ok(Self {
             folder,
             sync,
@@ -240,7 +210,9 @@ impl Spool {
             segment.applied = until;
             segment.damaged |= batch.end == Some(End::Damaged);
         }
-        drop_finished(&mut state)
+        let finished = state.take_finished();
+        drop(state); // appends needn't wait for the file system
+        remove(finished)
     }
 
     /// Counts a record that could not be kept.
@@ -277,10 +249,10 @@ impl Spool {
         for segment in &mut state.segments {
             segment.sealed = true;
         }
-        // A file that can't be removed is removed by the next store that opens.
-        let _ = drop_finished(&mut state);
+        let finished = state.take_finished();
         state.segments.clear();
         drop(state);
+        let _ = remove(finished); // one that stays behind is removed by the next store that opens
         self.appended.notify_all();
         self.closing.notify_all();
     }
@@ -304,8 +276,9 @@ impl Spool {
                 continue;
             }
             let (file, reached) = (Arc::clone(&segment.file), segment.appended);
+            let is_new = segment.synced == 0;
             drop(state);
-            let outcome = file.sync_data();
+            let outcome = if is_new { sync_with_name(&file, &self.folder) } else { file.sync_data() };
             state = self.state();
             let Some(segment) = state.segments.iter_mut().find(|segment| segment.name == name) else {
                 continue;
@@ -329,12 +302,14 @@ impl Spool {
             && !last.sealed
             && last.appended >= SEGMENT_BYTES
         {
-            // Nobody syncs it once it isn't the last.
-            last.file.sync_data().map_err(|error| StoreError::io(&last.path, &error))?;
             last.sealed = true;
         }
         if state.segments.back().is_none_or(|last| last.sealed) {
             let made = new_segment(&self.folder)?;
+            if self.sync == SpoolSync::EveryAppend {
+                sync_with_name(&made.file, &self.folder)
+                    .map_err(|error| StoreError::io(&made.path, &error))?;
+            }
             state.segments.push_back(made);
         }
         let last = state.segments.len() - 1;
@@ -343,147 +318,18 @@ impl Spool {
 }
 
 impl State {
-    /// The open segment and how far it reaches, where not all of it is on the disk.
+    /// The oldest segment of which something is neither taken over nor synced, and how far it reaches.
     fn unsynced(&self) -> Option<(String, u64)> {
-        let last = self.segments.back().filter(|last| !last.sealed)?;
-        (last.applied.max(last.synced) < last.appended).then(|| (last.name.clone(), last.appended))
+        let behind = |segment: &&Segment| segment.applied.max(segment.synced) < segment.appended;
+        self.segments.iter().find(behind).map(|segment| (segment.name.clone(), segment.appended))
     }
-}
 
-/// Removes the segments of which all has been taken over.
-fn drop_finished(state: &mut State) -> Result<(), StoreError> {
-    let mut outcome = Ok(());
-    state.segments.retain(|segment| {
-        let finished = segment.sealed && segment.applied >= segment.appended;
-        if finished {
-            let removed = if segment.damaged {
-                std::fs::rename(&segment.path, segment.path.with_extension("damaged"))
-            } else {
-                std::fs::remove_file(&segment.path)
-            };
-            if let Err(error) = removed {
-                outcome = Err(StoreError::io(&segment.path, &error));
-            }
-        }
-        !finished
-    });
-    outcome
-}
-
-/// Begins a segment under a name nobody had before: an old name would bring its old offset with it.
-fn new_segment(folder: &Path) -> Result<Segment, StoreError> {
-    let _folder_lock = lock_folder(folder)?;
-    let name = format!("{:016x}{:016x}", random(), random());
-    let path = folder.join(&name).with_extension(ENDING);
-    let file = OpenOptions::new()
-        .append(true)
-        .create_new(true)
-        .open(&path)
-        .map_err(|error| StoreError::io(&path, &error))?;
-    file.lock().map_err(|error| StoreError::io(&path, &error))?;
-    Ok(Segment {
-        name,
-        path,
-        file: Arc::new(file),
-        appended: 0,
-        applied: 0,
-        synced: 0,
-        sealed: false,
-        damaged: false,
-    })
-}
-
-/// 64 random bits: the standard library seeds every hash map with some from the operating system.
-fn random() -> u64 {
-    std::hash::RandomState::new().build_hasher().finish()
-}
-
-/// Takes charge of a segment; `None` where a living store holds it.
-fn adopt(path: PathBuf, applied: &HashMap<String, u64>) -> Result<Option<Segment>, StoreError> {
-    let told = |error: std::io::Error| StoreError::io(&path, &error);
-    let file = match OpenOptions::new().append(true).open(&path) {
-        Ok(file) => file,
-        // Its owner has just finished with it.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(told(error)),
-    };
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(None),
-        Err(TryLockError::Error(error)) => return Err(told(error)),
+    /// Gives up the segments of which all has been taken over.
+    fn take_finished(&mut self) -> Vec<Segment> {
+        let (finished, kept) = std::mem::take(&mut self.segments)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|segment| segment.sealed && segment.applied >= segment.appended);
+        self.segments = kept;
+        finished.into()
     }
-    let appended = file.metadata().map_err(told)?.len();
-    let name = name_of(&path);
-    let applied = applied.get(&name).copied().unwrap_or(0);
-    Ok(Some(Segment {
-        name,
-        path,
-        file: Arc::new(file),
-        appended,
-        applied,
-        synced: appended,
-        sealed: true,
-        damaged: false,
-    }))
-}
-
-/// Held while segments are made and adopted, so that nobody adopts one between its making and its locking.
-fn lock_folder(folder: &Path) -> Result<File, StoreError> {
-    let path = folder.join("lock");
-    let told = |error: std::io::Error| StoreError::io(&path, &error);
-    let file = OpenOptions::new().append(true).create(true).open(&path).map_err(told)?;
-    file.lock().map_err(told)?;
-    Ok(file)
-}
-
-fn segment_files(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let told = |error: std::io::Error| StoreError::io(folder, &error);
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(told)? {
-        let path = entry.map_err(told)?.path();
-        if path.extension().is_some_and(|ending| ending == ENDING) {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-fn read_from(path: &Path, from: u64, length: u64) -> Result<Vec<u8>, StoreError> {
-    let told = |error: std::io::Error| StoreError::io(path, &error);
-    let mut file = File::open(path).map_err(told)?;
-    file.seek(SeekFrom::Start(from)).map_err(told)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-    file.take(length).read_to_end(&mut bytes).map_err(told)?;
-    Ok(bytes)
-}
-
-/// The records in some bytes of a segment. Where `to_the_end` they reach to its end, so that a record cut off there is
-/// torn; otherwise it is left for the next batch.
-fn split(segment: String, from: u64, bytes: &[u8], to_the_end: bool) -> Batch {
-    let mut batch = Batch { segment, from, until: from, records: Vec::new(), end: None };
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        match frame::read(rest) {
-            Found::Record(payload, length) => {
-                batch.records.push((batch.until, payload.to_vec()));
-                batch.until += length as u64;
-                rest = &rest[length..];
-            }
-            Found::CutOff if to_the_end => {
-                batch.end = Some(End::Torn);
-                break;
-            }
-            Found::CutOff => break,
-            Found::Damaged => {
-                batch.end = Some(End::Damaged);
-                break;
-            }
-        }
-    }
-    batch
 }

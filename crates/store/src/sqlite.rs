@@ -34,7 +34,7 @@ pub(crate) fn open_writer(path: &Path, options: &Options) -> Result<(Connection,
     if let Some(bytes) = options.database_limit_bytes {
         let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1);
-        connection.pragma_query_value(None, &format!("max_page_count = {pages}"), |_| Ok(()))?;
+        connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
     }
     connection.set_prepared_statement_cache_capacity(64);
     migrations::migrate(&mut connection, path)?;

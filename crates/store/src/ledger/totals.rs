@@ -92,24 +92,22 @@ pub struct ModelTotals {
 impl Ledger<'_> {
     /// All that the filter lets through, summed.
     pub fn totals(&self, filter: &Filter) -> Result<Totals, StoreError> {
-        let mut all = self.sums_by(filter, "0", |_| Ok(0_i64))?;
-        let mut totals = all.remove(&0).unwrap_or_default();
+        let mut all = self.sums_by(filter, "0", |_| Ok(()))?;
+        let mut totals = all.remove(&()).unwrap_or_default();
         totals.lost = self.lost(filter)?;
         Ok(totals)
     }
 
     /// Sums for each kind of request that occurs. `lost` is 0 here: see [`totals`](Self::totals).
     pub fn per_source(&self, filter: &Filter) -> Result<Vec<(Source, Totals)>, StoreError> {
-        let sums = self.sums_by(filter, "source", |row| row.get::<_, String>("grouped"))?;
-        self.store.read(|_| {
-            sums.into_iter().map(|(word, totals)| Ok((from_word("source", word)?, totals))).collect()
-        })
+        let sums = self.sums_by(filter, "source", |row| from_word("source", row.get("grouped")?))?;
+        Ok(sums.into_iter().collect())
     }
 
     /// Sums for each day (UTC) that has any, by the day's first millisecond. `lost` is 0 here.
     pub fn per_day(&self, filter: &Filter) -> Result<Vec<(i64, Totals)>, StoreError> {
         // SQLite's division rounds towards zero; days before 1970 don't occur.
-        let days = self.sums_by(filter, "hour / 24", |row| row.get::<_, i64>("grouped"))?;
+        let days = self.sums_by(filter, "hour / 24", |row| Ok(row.get::<_, i64>("grouped")?))?;
         Ok(days.into_iter().map(|(day, totals)| (day * DAY_MS, totals)).collect())
     }
 
@@ -148,7 +146,7 @@ impl Ledger<'_> {
             while let Some(row) = rows.next()? {
                 add_model_row(&mut models, row)?;
             }
-            for (name, buckets) in latencies(connection, &bounds, "model", "model <> ''")? {
+            for (name, buckets) in latencies_by_model(connection, &bounds)? {
                 if let Some(model) = models.get_mut(&name) {
                     model.latency.buckets = buckets;
                 }
@@ -173,11 +171,11 @@ impl Ledger<'_> {
     }
 
     /// Sums by an SQL expression over the rollup's key columns.
-    fn sums_by<K: Ord + Clone>(
+    fn sums_by<K: Ord>(
         &self,
         filter: &Filter,
         group: &str,
-        key: impl Fn(&Row<'_>) -> rusqlite::Result<K>,
+        key: impl Fn(&Row<'_>) -> Result<K, Fault>,
     ) -> Result<BTreeMap<K, Totals>, StoreError> {
         self.up_to_date();
         let bounds = Bounds::of(filter);
@@ -235,16 +233,14 @@ impl Bounds {
     }
 }
 
-/// Histograms by a key column.
-fn latencies(
+/// The histogram of each model's steps.
+fn latencies_by_model(
     connection: &Connection,
     bounds: &Bounds,
-    key: &str,
-    which: &str,
 ) -> Result<BTreeMap<String, Vec<(u32, u64)>>, Fault> {
     let sql = format!(
-        "SELECT {key} AS grouped, bucket, sum(count) AS count FROM ledger_latency_hour
-         WHERE {} AND {which} GROUP BY grouped, bucket ORDER BY bucket",
+        "SELECT model, bucket, sum(count) AS count FROM ledger_latency_hour
+         WHERE {} AND model <> '' GROUP BY model, bucket ORDER BY bucket",
         bounds.sql
     );
     let mut statement = connection.prepare_cached(&sql)?;
@@ -252,7 +248,7 @@ fn latencies(
     ":task": bounds.task, ":first": bounds.first, ":last": bounds.last })?;
     let mut found: BTreeMap<String, Vec<(u32, u64)>> = BTreeMap::new();
     while let Some(row) = rows.next()? {
-        found.entry(row.get("grouped")?).or_default().push((row.get("bucket")?, count(row, "count")?));
+        found.entry(row.get("model")?).or_default().push((row.get("bucket")?, count(row, "count")?));
     }
     Ok(found)
 }

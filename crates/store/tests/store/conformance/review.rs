@@ -1,0 +1,67 @@
+use sprat_store::{Labelled, NewReview, Reason, ReviewCounts};
+use sprat_task::Confidence;
+
+use super::Backend;
+use crate::samples::{label, tickets};
+
+fn row(text: &str, priority: f64) -> NewReview {
+    NewReview {
+        task: tickets(),
+        text: text.to_owned(),
+        small: Some(label("refund")),
+        large: None,
+        confidence: Some(Confidence::new(0.5)),
+        reason: Reason::Unsure,
+        propensity: 1.0,
+        priority,
+        request: Some("r-1".into()),
+    }
+}
+
+fn said(answer: &str, time_unix_ms: i64) -> Labelled {
+    Labelled { answer: label(answer), by: "Ada".to_owned(), time_unix_ms }
+}
+
+pub fn the_most_urgent_comes_first(backend: &dyn Backend) {
+    let store = backend.open();
+    let rows = vec![row("b", 1.0), row("a", 1.0), row("urgent", 2.0), row("last", -1.0)];
+    assert_eq!(store.review().add(rows, 5).unwrap(), 4);
+    let other = NewReview { task: "other".into(), ..row("elsewhere", 9.0) };
+    store.review().add(vec![other], 5).unwrap();
+    let next = store.review().next(&tickets(), 3).unwrap();
+    let texts: Vec<&str> = next.iter().map(|next| next.row.text.as_str()).collect();
+    assert_eq!(texts, ["urgent", "b", "a"]);
+    assert_eq!((&next[0].row, next[0].time_unix_ms), (&row("urgent", 2.0), 5));
+}
+
+pub fn a_text_is_queued_once(backend: &dyn Backend) {
+    let store = backend.open();
+    assert_eq!(store.review().add(vec![row("a", 1.0), row("a", 1.0)], 5).unwrap(), 1);
+    assert_eq!(store.review().add(vec![row("a", 8.0), row("b", 1.0)], 6).unwrap(), 1);
+    assert_eq!(store.review().next(&tickets(), 9).unwrap()[0].row, row("a", 1.0), "as it was");
+}
+
+pub fn a_row_drawn_at_random_later_counts_as_random(backend: &dyn Backend) {
+    let store = backend.open();
+    let audit = NewReview { reason: Reason::Audit, propensity: 0.03, ..row("a", 1.0) };
+    store.review().add(vec![row("a", 1.0)], 5).unwrap();
+    assert_eq!(store.review().add(vec![audit.clone()], 6).unwrap(), 0);
+    assert_eq!(store.review().next(&tickets(), 1).unwrap()[0].row, audit);
+    store.review().add(vec![row("a", 1.0)], 7).unwrap();
+    assert_eq!(store.review().next(&tickets(), 1).unwrap()[0].row, audit, "and not the other way round");
+}
+
+pub fn a_label_takes_a_row_off_the_queue(backend: &dyn Backend) {
+    let store = backend.open();
+    store.review().add(vec![row("a", 2.0), row("b", 1.0)], 5).unwrap();
+    let first = store.review().next(&tickets(), 1).unwrap().remove(0);
+    store.review().label(first.id, &said("refund", 6)).unwrap();
+    store.review().label(first.id, &said("billing", 7)).unwrap();
+    assert_eq!(store.review().next(&tickets(), 9).unwrap().len(), 1);
+    assert_eq!(store.review().counts(&tickets()).unwrap(), ReviewCounts { waiting: 1, labelled: 1 });
+    let labelled: Vec<_> = store.review().labelled(&tickets()).map(Result::unwrap).collect();
+    assert_eq!(labelled.len(), 1);
+    assert_eq!(labelled[0].label, Some(said("billing", 7)), "the second thought counts");
+    assert!(store.review().label(999, &said("refund", 8)).is_err());
+    assert_eq!(store.review().counts(&"other".into()).unwrap(), ReviewCounts::default());
+}
