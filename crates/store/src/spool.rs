@@ -9,6 +9,9 @@
 //! at most ([`SpoolSync::Interval`]): records are on the disk platter once SQLite has committed them (20 ms plus one
 //! commit, ordinarily) or, where SQLite can't, once the segment is synced every interval. [`SpoolSync::EveryAppend`]
 //! syncs before `append` returns and loses nothing, at one fsync a record.
+//!
+//! **What a full disk can lose.** A record that fits neither the database nor the spool: `append` says so, and the loss is
+//! counted in memory until the database can be written again. A process that dies before that takes the count with it.
 
 mod frame;
 mod segment;
