@@ -174,3 +174,6 @@ fn delay(slip: Slip, quiet: &Alarm, random: &mut Random) -> Option<u64> {
 pub fn days_for_audits(audits: u64, audits_per_day: f64) -> Option<f64> {
     (audits_per_day > 0.0).then(|| audits as f64 / audits_per_day)
 }
+
+#[cfg(test)]
+mod tests;

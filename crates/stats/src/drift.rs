@@ -64,9 +64,8 @@ pub fn stability(before: &[u64], now: &[u64], level: f64) -> Stability {
 pub fn chi_square_test(before: &[u64], now: &[u64]) -> DriftTest {
     let bins = common_bins(before, now);
     let (n, m) = totals(&bins);
-    let least_expected = |(before, now): &(f64, f64)| (before + now) * n.min(m) / (n + m);
-    let (rare, mut kept): (Vec<(f64, f64)>, Vec<(f64, f64)>) =
-        bins.into_iter().partition(|bin| least_expected(bin) < 5.0);
+    let least_expected = |(before, now): &Bin| (before + now) * n.min(m) / (n + m);
+    let (rare, mut kept): (Vec<Bin>, Vec<Bin>) = bins.into_iter().partition(|bin| least_expected(bin) < 5.0);
     let together = rare.iter().fold((0.0, 0.0), |sum, bin| (sum.0 + bin.0, sum.1 + bin.1));
     if least_expected(&together) >= 1.0 {
         kept.push(together);
@@ -115,14 +114,17 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
     adjusted
 }
 
+/// One bin's rows before and now.
+type Bin = (f64, f64);
+
 /// Counts of both periods in every bin that either has seen.
-fn common_bins(before: &[u64], now: &[u64]) -> Vec<(f64, f64)> {
+fn common_bins(before: &[u64], now: &[u64]) -> Vec<Bin> {
     let count = |counts: &[u64], bin: usize| counts.get(bin).copied().unwrap_or(0) as f64;
     let bins = (0..before.len().max(now.len())).map(|bin| (count(before, bin), count(now, bin)));
     bins.filter(|(before, now)| before + now > 0.0).collect()
 }
 
-fn totals(bins: &[(f64, f64)]) -> (f64, f64) {
+fn totals(bins: &[Bin]) -> Bin {
     bins.iter().fold((0.0, 0.0), |sum, bin| (sum.0 + bin.0, sum.1 + bin.1))
 }
 

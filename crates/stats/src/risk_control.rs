@@ -14,6 +14,7 @@ mod chain;
 mod cost;
 mod joint;
 mod look;
+mod ranked;
 mod sample;
 mod starts;
 mod walk;
@@ -107,41 +108,45 @@ impl Promise {
 
     fn check(&self) -> Result<(), RiskControlError> {
         let share = |name, value: f64| {
-            if value > 0.0 && value < 1.0 { Ok(()) } else { Err(RiskControlError::NotAShare { name, value }) }
+            let range = "between 0 and 1, ends excluded";
+            if value > 0.0 && value < 1.0 {
+                Ok(())
+            } else {
+                Err(RiskControlError::OutOfRange { name, value, range })
+            }
         };
         share("max_error", self.max_error)?;
         share("confidence", self.confidence)?;
         for constraint in &self.constraints {
             match *constraint {
                 Constraint::Slice { max_error, .. } => share("max_error of a slice", max_error)?,
-                Constraint::Latency { share: slow, .. } => share("share of slow answers", slow)?,
+                Constraint::Latency { share: slow, .. } => share("the share of slow answers", slow)?,
             }
         }
-        if self.look == 0 { Err(RiskControlError::LooksCountFromOne) } else { Ok(()) }
+        let positive = |name, value: f64| {
+            if value > 0.0 {
+                Ok(())
+            } else {
+                Err(RiskControlError::OutOfRange { name, value, range: "above 0" })
+            }
+        };
+        positive("max_error_when_answered", self.max_error_when_answered)?;
+        positive("look", f64::from(self.look))
     }
 }
 
 /// Why nothing could be tested at all. Too little evidence is not an error but a [`Status`].
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RiskControlError {
-    /// A share or probability that has to lie strictly between 0 and 1 does not.
-    #[error("{name} is {value}; it must lie between 0 and 1, ends excluded")]
-    NotAShare {
+    /// A number of the promise or of the costs can't be meant.
+    #[error("{name} is {value}; it must be {range}")]
+    OutOfRange {
         /// Which number.
         name: &'static str,
         /// As given.
         value: f64,
-    },
-    /// Looks are numbered 1, 2, 3, ...
-    #[error("look 0 does not exist; the first look at a sample is look 1")]
-    LooksCountFromOne,
-    /// A cost is negative or undefined.
-    #[error("{name} is {value}; a cost must be 0 or more")]
-    NotACost {
-        /// Which cost.
-        name: &'static str,
-        /// As given.
-        value: f64,
+        /// Which values there are.
+        range: &'static str,
     },
     /// The samples and the costs disagree about how many rungs there are.
     #[error(

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// Temperatures outside this range mean that the scores say nothing, or are no logits.
 const RANGE: (f64, f64) = (0.01, 100.0);
+/// Pull of the logarithm towards 0, in rows' worth of evidence: a few rows, all right, must not make it sure.
+const PRIOR_ROWS: f64 = 1.0;
 
 /// What the logits are divided by. Source: Guo et al. 2017.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,8 +38,8 @@ impl Temperature {
 
     /// Fits on out-of-fold logits (a row's classes in a fixed order) and the number of each row's right class.
     ///
-    /// Rows with a logit that is not finite are left out. The log loss is convex in 1 / temperature, so that
-    /// its minimum is found by golden section.
+    /// Rows with a logit that is not finite are left out. The log loss is convex in 1 / temperature: its one
+    /// valley is found by golden section.
     pub fn fit<R: AsRef<[f64]>>(logits: &[R], labels: &[usize]) -> Result<Self, FitError> {
         let classes = common_width(logits, labels.len())?;
         if let Some((row, &label)) = labels.iter().enumerate().find(|(_, label)| **label >= classes) {
@@ -51,7 +53,8 @@ impl Temperature {
         }
         let loss = |ln_temperature: f64| {
             let inverse = (-ln_temperature).exp();
-            rows.iter().map(|(row, label)| log_sum_exp(row, inverse) - row[*label] * inverse).sum::<f64>()
+            let losses = rows.iter().map(|(row, label)| log_sum_exp(row, inverse) - row[*label] * inverse);
+            0.5 * PRIOR_ROWS * ln_temperature * ln_temperature + losses.sum::<f64>()
         };
         Ok(Temperature(golden_section(RANGE.0.ln(), RANGE.1.ln(), loss).exp()))
     }

@@ -1,6 +1,7 @@
 //! Which configurations are worth testing, judging by the tuning sample alone?
 
-use super::cost::{Configuration, Costs};
+use super::cost::{Configuration, Costs, Tally};
+use super::ranked::Ranked;
 use super::{Risk, Sample};
 
 /// More configurations than this only make a list harder to walk.
@@ -27,6 +28,14 @@ impl Drafted {
         self.accepted as f64 / self.rows as f64
     }
 
+    /// How many standard deviations the selective error lies below `max_error`, but for a common factor.
+    ///
+    /// Half a bad row more counts than was seen: none among three is not more significant than one among a thousand.
+    pub fn significance(&self, max_error: f64) -> f64 {
+        let risk = (self.bad as f64 + 0.5) / (self.accepted as f64 + 1.0);
+        (max_error - risk) * self.coverage().sqrt() / (risk * (1.0 - risk)).sqrt()
+    }
+
     fn error(&self, risk: Risk) -> f64 {
         match risk {
             Risk::Selective => self.bad as f64 / self.accepted as f64,
@@ -41,7 +50,7 @@ impl Drafted {
 pub(super) fn draw_up(tuning: &Sample, costs: &Costs, risk: Risk, max_error: f64) -> Vec<Drafted> {
     let mut list = match tuning.rungs() {
         0 => Vec::new(),
-        1 => grid(tuning, costs, &[thresholds(tuning, 0, MOST_CONFIGURATIONS)]),
+        1 => one_rung(tuning, costs),
         rungs => {
             let per_rung = (1..=THRESHOLDS_PER_RUNG)
                 .rev()
@@ -60,6 +69,21 @@ pub(super) fn draw_up(tuning: &Sample, costs: &Costs, risk: Risk, max_error: f64
         }
     }
     list
+}
+
+fn one_rung(tuning: &Sample, costs: &Costs) -> Vec<Drafted> {
+    let ranked = Ranked::new(tuning, costs);
+    let draft = |threshold: f64| {
+        let Tally { rows, accepted, bad, cost, .. } = ranked.tally(threshold);
+        Drafted {
+            configuration: Configuration { thresholds: vec![Some(threshold)] },
+            accepted,
+            bad,
+            rows,
+            cost,
+        }
+    };
+    thresholds(tuning, 0, MOST_CONFIGURATIONS).into_iter().map(draft).collect()
 }
 
 /// `count` thresholds that accept evenly spaced shares of the rows a rung has an opinion on, highest first.

@@ -11,16 +11,6 @@ pub struct Configuration {
     pub thresholds: Vec<Option<f64>>,
 }
 
-impl Configuration {
-    /// The rung that answers a row, and its place in the ladder; `None` where the row goes to the large model.
-    pub fn answering<'a>(&self, answers: &'a [RungAnswer]) -> Option<(usize, &'a RungAnswer)> {
-        let mut ladder = answers.iter().zip(&self.thresholds).enumerate();
-        ladder
-            .find(|(_, (answer, threshold))| answer.is_accepted(**threshold))
-            .map(|(rung, (answer, _))| (rung, answer))
-    }
-}
-
 /// What a request costs, all in one unit of money (micro-USD, say).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
@@ -43,15 +33,17 @@ impl Costs {
     }
 
     pub(super) fn check(&self) -> Result<(), RiskControlError> {
-        let named = [
-            ("large", self.large),
-            ("audit_rate", self.audit_rate),
-            ("audit", self.audit),
-            ("mistake", self.mistake),
-        ];
         let rungs = self.rungs.iter().map(|&cost| ("the cost of a rung", cost));
-        match rungs.chain(named).find(|(_, cost)| !(cost.is_finite() && *cost >= 0.0)) {
-            Some((name, value)) => Err(RiskControlError::NotACost { name, value }),
+        let others = [
+            ("the cost of the large model", self.large),
+            ("the audit rate", self.audit_rate),
+            ("the cost of an audit", self.audit),
+            ("the cost of a mistake", self.mistake),
+        ];
+        match rungs.chain(others).find(|(_, cost)| !(cost.is_finite() && *cost >= 0.0)) {
+            Some((name, value)) => {
+                Err(RiskControlError::OutOfRange { name, value, range: "0 or more, and finite" })
+            }
             None => Ok(()),
         }
     }
@@ -133,37 +125,70 @@ pub fn tally(
         cost: 0.0,
         constraints: vec![Count::default(); constraints.len()],
     };
-    let mut total_cost = 0.0;
     for (answers, slices) in sample.rows() {
-        let answering = configuration.answering(answers);
-        let climbed = answering.map_or(answers.len(), |(rung, _)| rung + 1);
-        let used =
-            || (0..climbed).filter(|&rung| configuration.thresholds.get(rung).is_some_and(Option::is_some));
-        total_cost += used().map(|rung| costs.rungs[rung]).sum::<f64>();
-        let bad = answering.is_some_and(|(_, answer)| answer.bad);
-        match answering {
-            None => total_cost += costs.large,
-            Some((rung, _)) => {
-                total_cost += costs.of_small_answer(bad);
-                tally.accepted += 1;
-                tally.accepted_by_rung[rung] += 1;
-                tally.bad += u64::from(bad);
-            }
+        let climb = climb(configuration, costs, answers);
+        tally.cost += climb.cost;
+        if let Some(rung) = climb.answered_by {
+            tally.accepted += 1;
+            tally.accepted_by_rung[rung] += 1;
+            tally.bad += u64::from(climb.bad);
         }
         for (constraint, count) in constraints.iter().zip(&mut tally.constraints) {
-            let (counts, bad) = match *constraint {
-                Constraint::Slice { slice, .. } => {
-                    (slices.contains(&slice) && (risk == Risk::Joint || answering.is_some()), bad)
-                }
-                Constraint::Latency { limit_ms, .. } => {
-                    let latency_ms: f64 = used().map(|rung| answers[rung].latency_ms).sum();
-                    (answering.is_some(), latency_ms.is_nan() || latency_ms > limit_ms)
-                }
-            };
+            let (counts, bad) = constraint.judges(&climb, slices, risk);
             count.of += u64::from(counts);
             count.bad += u64::from(counts && bad);
         }
     }
-    tally.cost = if sample.is_empty() { 0.0 } else { total_cost / sample.len() as f64 };
+    tally.cost /= sample.len().max(1) as f64;
     tally
+}
+
+/// One row going up the ladder.
+struct Climb {
+    answered_by: Option<usize>,
+    /// Answered small, and bad.
+    bad: bool,
+    cost: f64,
+    latency_ms: f64,
+}
+
+fn climb(configuration: &Configuration, costs: &Costs, answers: &[RungAnswer]) -> Climb {
+    let (mut cost, mut latency_ms) = (0.0, 0.0);
+    let rungs = answers.iter().zip(&configuration.thresholds).zip(&costs.rungs).enumerate();
+    for (rung, ((answer, threshold), rung_cost)) in rungs {
+        if threshold.is_none() {
+            continue;
+        }
+        cost += rung_cost;
+        latency_ms += answer.latency_ms;
+        if answer.is_accepted(*threshold) {
+            cost += costs.of_small_answer(answer.bad);
+            return Climb { answered_by: Some(rung), bad: answer.bad, cost, latency_ms };
+        }
+    }
+    Climb { answered_by: None, bad: false, cost: cost + costs.large, latency_ms }
+}
+
+impl Constraint {
+    /// The share that must not be exceeded.
+    pub(super) fn limit(&self) -> f64 {
+        match *self {
+            Constraint::Slice { max_error, .. } => max_error,
+            Constraint::Latency { share, .. } => share,
+        }
+    }
+
+    /// Whether a row counts for this constraint, and whether it counts against it.
+    fn judges(&self, climb: &Climb, slices: &[u16], risk: Risk) -> (bool, bool) {
+        let answered = climb.answered_by.is_some();
+        match *self {
+            Constraint::Slice { slice, .. } => {
+                (slices.contains(&slice) && (answered || risk == Risk::Joint), climb.bad)
+            }
+            // An undefined latency may have been any.
+            Constraint::Latency { limit_ms, .. } => {
+                (answered, climb.latency_ms.is_nan() || climb.latency_ms > limit_ms)
+            }
+        }
+    }
 }

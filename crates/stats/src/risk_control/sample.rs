@@ -105,6 +105,12 @@ impl Sample {
         self.slices.iter().enumerate().map(|(row, slices)| (self.row(row), slices.as_slice()))
     }
 
+    /// Share of rows that belong to a slice; 0 where there are no rows.
+    pub(crate) fn share_in(&self, slice: u16) -> f64 {
+        let inside = self.slices.iter().filter(|slices| slices.contains(&slice)).count();
+        inside as f64 / self.len().max(1) as f64
+    }
+
     /// The defined confidences of one rung, ascending.
     pub(crate) fn sorted_confidences(&self, rung: usize) -> Vec<f64> {
         let column = self.answers.iter().skip(rung).step_by(self.rungs.max(1));

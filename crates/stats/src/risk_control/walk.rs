@@ -7,11 +7,13 @@
 
 use super::candidates::{self, Drafted};
 use super::certification::{Candidate, Certification, Certified, Infeasible, Status, Tested};
-use super::cost::{Costs, Tally, tally};
+use super::cost::{Configuration, Costs, Tally, tally};
+use super::ranked::Ranked;
 use super::starts::{self, Start};
-use super::{Promise, Risk, Sample};
+use super::{Constraint, Promise, Risk, Sample};
+use crate::binomial;
 use crate::interval::{clopper_pearson, clopper_pearson_lower, clopper_pearson_upper};
-use crate::sample_size;
+use crate::sample_size::{self, Seen};
 
 /// A configuration of the list with what it did on both samples.
 struct Entry {
@@ -25,15 +27,35 @@ impl Entry {
     fn passed(&self) -> bool {
         self.level.is_some_and(|level| self.p_value <= level)
     }
+
+    /// The promise as both samples together show it, then each constraint as the fresh one does.
+    fn seen(&self, risk: Risk) -> impl Iterator<Item = Seen> {
+        let drafted_exposed = if risk == Risk::Joint { self.drafted.rows } else { self.drafted.accepted };
+        let promise = Seen {
+            rows: self.fresh.rows + self.drafted.rows,
+            exposed: self.fresh.exposed(risk) + drafted_exposed,
+            bad: self.fresh.bad + self.drafted.bad,
+        };
+        let constraints = self.fresh.constraints.iter();
+        let constraints =
+            constraints.map(|count| Seen { rows: self.fresh.rows, exposed: count.of, bad: count.bad });
+        std::iter::once(promise).chain(constraints)
+    }
 }
 
 pub(super) fn certify(promise: &Promise, costs: &Costs, tuning: &Sample, fresh: &Sample) -> Certification {
     let list = candidates::draw_up(tuning, costs, promise.risk, promise.max_error);
-    let starts = starts(promise, &list, fresh.len() as u64);
+    let starts = starts::choose(promise, &list, tuning, fresh.len() as u64);
+    let is_simple = fresh.rungs() == 1 && promise.constraints.is_empty();
+    let ranked = is_simple.then(|| Ranked::new(fresh, costs));
+    let count = |configuration: &Configuration| match (configuration.thresholds.as_slice(), &ranked) {
+        ([Some(threshold)], Some(ranked)) => ranked.tally(*threshold),
+        _ => tally(configuration, fresh, costs, promise.risk, &promise.constraints),
+    };
     let mut entries: Vec<Entry> = list
         .into_iter()
         .map(|drafted| {
-            let fresh = tally(&drafted.configuration, fresh, costs, promise.risk, &promise.constraints);
+            let fresh = count(&drafted.configuration);
             let p_value = fresh.p_value(promise.risk, promise.max_error, &promise.constraints);
             Entry { drafted, fresh, p_value, level: None }
         })
@@ -43,16 +65,6 @@ pub(super) fn certify(promise: &Promise, costs: &Costs, tuning: &Sample, fresh: 
     let tested = entries.iter().map(tested).collect();
     let (n, look, delta_spent) = (fresh.len() as u64, promise.look, promise.delta());
     Certification { status, n, look, delta_spent, tested }
-}
-
-fn starts(promise: &Promise, list: &[Drafted], rows: u64) -> Vec<Start> {
-    if list.is_empty() || rows == 0 {
-        return Vec::new();
-    }
-    match promise.risk {
-        Risk::Selective => starts::choose(promise.starts, list, rows, promise.max_error, promise.delta()),
-        Risk::Joint => vec![Start { position: 0, delta: promise.delta() }],
-    }
 }
 
 /// Gives every configuration the walk reaches the level it is tested at.
@@ -81,7 +93,7 @@ fn status(promise: &Promise, costs: &Costs, entries: &[Entry], rows: u64) -> Sta
     if let Some((entry, level)) = passed.min_by(|(a, _), (b, _)| a.fresh.cost.total_cmp(&b.fresh.cost)) {
         let tuning_coverage = Some(entry.drafted.coverage());
         let candidate =
-            candidate(promise, &entry.drafted.configuration, &entry.fresh, tuning_coverage, level);
+            candidate(promise, entry.drafted.configuration.clone(), &entry.fresh, tuning_coverage, level);
         return judge(promise, costs, candidate);
     }
     let useful: Vec<&Entry> =
@@ -89,11 +101,15 @@ fn status(promise: &Promise, costs: &Costs, entries: &[Entry], rows: u64) -> Sta
     if useful.is_empty() {
         return Status::Infeasible(Infeasible::NothingToAccept);
     }
-    let lower_bounds = useful.iter().map(|entry| {
-        clopper_pearson_lower(entry.fresh.bad, entry.fresh.exposed(promise.risk), promise.delta())
-    });
-    let risk_at_least = lower_bounds.fold(f64::INFINITY, f64::min);
-    if risk_at_least > promise.max_error {
+    let is_too_risky = |entry: &&Entry| {
+        binomial::upper_tail(entry.fresh.bad, entry.fresh.exposed(promise.risk), promise.max_error)
+            < promise.delta()
+    };
+    if useful.iter().all(is_too_risky) {
+        let lower_bounds = useful.iter().map(|entry| {
+            clopper_pearson_lower(entry.fresh.bad, entry.fresh.exposed(promise.risk), promise.delta())
+        });
+        let risk_at_least = lower_bounds.fold(f64::INFINITY, f64::min);
         return Status::Infeasible(Infeasible::RiskTooHigh { risk_at_least });
     }
     Status::Underpowered { more_labels: more_labels(promise, &useful, rows) }
@@ -114,13 +130,13 @@ pub(super) fn judge(promise: &Promise, costs: &Costs, candidate: Candidate) -> S
 
 pub(super) fn candidate(
     promise: &Promise,
-    configuration: &super::Configuration,
+    configuration: Configuration,
     fresh: &Tally,
     tuning_coverage: Option<f64>,
     level: f64,
 ) -> Candidate {
     Candidate {
-        configuration: configuration.clone(),
+        configuration,
         accepted: fresh.accepted,
         bad: fresh.bad,
         accepted_by_rung: fresh.accepted_by_rung.clone(),
@@ -133,21 +149,25 @@ pub(super) fn candidate(
     }
 }
 
-/// Labels that the most promising configuration still needs, its risk taken from both samples together.
+/// Labels that the most promising configuration still needs.
 fn more_labels(promise: &Promise, useful: &[&Entry], rows: u64) -> Option<u64> {
     let next_delta = super::delta_of_look(1.0 - promise.confidence, promise.look + 1);
-    let needs = useful.iter().filter_map(|entry| {
-        let (drafted, fresh) = (&entry.drafted, &entry.fresh);
-        let exposed = fresh.exposed(promise.risk)
-            + if promise.risk == Risk::Joint { drafted.rows } else { drafted.accepted };
-        let risk = ((fresh.bad + drafted.bad) as f64 + 0.5) / (exposed as f64 + 1.0);
-        let share = exposed as f64 / (drafted.rows + fresh.rows) as f64;
-        sample_size::labels_for_power_roughly(risk, promise.max_error, next_delta)
-            .map(|exposed| exposed / share)
-    });
-    let needed = needs.min_by(f64::total_cmp)?;
-    let offered = super::LEAST_GROWTH * rows as f64;
-    Some((needed.max(offered).ceil() as u64).saturating_sub(rows).max(1))
+    let share = if promise.risk == Risk::Joint { 1.0 } else { promise.starts.largest_share() };
+    let level = share * next_delta;
+    let limits =
+        || std::iter::once(promise.max_error).chain(promise.constraints.iter().map(Constraint::limit));
+    let roughly = |entry: &Entry| -> Option<f64> {
+        let needs =
+            entry.seen(promise.risk).zip(limits()).map(|(seen, limit)| seen.rows_roughly(limit, level));
+        needs.collect::<Option<Vec<f64>>>()?.into_iter().max_by(f64::total_cmp)
+    };
+    let hopeful = useful.iter().filter_map(|entry| Some((roughly(entry)?, entry)));
+    let (_, most_promising) = hopeful.min_by(|a, b| a.0.total_cmp(&b.0))?;
+    let needs = most_promising.seen(promise.risk).zip(limits());
+    let needs = needs.map(|(seen, limit)| sample_size::rows_to_certify(seen, limit, level));
+    let needed = needs.collect::<Option<Vec<u64>>>()?.into_iter().max()?;
+    let offered = (super::LEAST_GROWTH * rows as f64).ceil() as u64;
+    Some(needed.max(offered).saturating_sub(rows).max(1))
 }
 
 fn tested(entry: &Entry) -> Tested {
