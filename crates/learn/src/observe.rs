@@ -83,9 +83,9 @@ pub fn has_labels(guarantee: Guarantee, gold: bool, large: bool) -> bool {
 }
 
 /// Enters what was attempted for each row into one observation a row. `attempts` has one list a rung.
-pub fn enter(rows: &[&LabelledRow], rungs: &[Rung], attempts: &[Vec<Attempt>]) -> Vec<ObservedRow> {
+pub fn enter(rows: &[&LabelledRow], rungs: &[&Rung], attempts: &[&[Attempt]]) -> Vec<ObservedRow> {
     let said = |row: usize| {
-        let of_rung = |(rung, attempts): (&Rung, &Vec<Attempt>)| attempts.get(row).and_then(|attempt| say(rung, attempt));
+        let of_rung = |(rung, attempts): (&&Rung, &&[Attempt])| attempts.get(row).and_then(|attempt| say(rung, attempt));
         rungs.iter().zip(attempts).map(of_rung).collect()
     };
     rows.iter()

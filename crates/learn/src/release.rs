@@ -21,7 +21,8 @@ use crate::observe::ObservedRow;
 const RELEASE: &str = "release.json";
 const TUNING: &str = "tuning.jsonl";
 const FRESH: &str = "fresh.jsonl";
-const NEIGHBOURS: &str = "neighbours.jsonl";
+/// Texts that are shown as reasons.
+pub const NEIGHBOURS: &str = "neighbours.jsonl";
 const REPLAY: &str = "replay.jsonl";
 
 /// Inputs kept to see whether an upgrade still decides the same.
@@ -88,6 +89,12 @@ impl Draft {
     /// The folder, for artefacts.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Takes over a file of another release, so that a new look at the same models is a release of its own.
+    pub fn take_over(&self, folder: &Path, file: &str) -> Result<(), ReleaseError> {
+        let to = self.folder.join(file);
+        fs::copy(folder.join(file), &to).map(drop).map_err(at(&to))
     }
 
     /// What is known of a file that lies in the folder.
@@ -280,15 +287,17 @@ pub async fn decides_differently(ladder: &Ladder, thresholds: &[Option<f64>], ta
     for rung in &ladder.rungs {
         attempts.push(crate::observe::ask(rung.model.as_ref(), task, &inputs, |_| {}).await);
     }
-    let now = decisions(&ladder.rungs, thresholds, &attempts, inputs.len());
+    let rungs: Vec<&Rung> = ladder.rungs.iter().collect();
+    let attempts: Vec<&[sprat_task::Attempt]> = attempts.iter().map(Vec::as_slice).collect();
+    let now = decisions(&rungs, thresholds, &attempts, inputs.len());
     now.iter().zip(replayed).filter(|(now, then)| **now != (then.answers.clone(), then.accepted_by)).count()
 }
 
 /// For each input: what each rung answers, and which rung accepts.
 pub fn decisions(
-    rungs: &[Rung],
+    rungs: &[&Rung],
     thresholds: &[Option<f64>],
-    attempts: &[Vec<sprat_task::Attempt>],
+    attempts: &[&[sprat_task::Attempt]],
     inputs: usize,
 ) -> Vec<(Vec<Option<String>>, Option<usize>)> {
     let of_input = |input: usize| {

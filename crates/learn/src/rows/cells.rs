@@ -177,7 +177,7 @@ fn foreign(text: &str, task: &Task) -> Answer {
     if task.multi { Answer::labels([label]) } else { Answer::Label(label) }
 }
 
-fn text_of(value: Value) -> Result<String, Problem> {
+pub(crate) fn text_of(value: Value) -> Result<String, Problem> {
     let text = match value {
         Value::String(text) => text,
         Value::Object(mut object) => match object.remove("text") {

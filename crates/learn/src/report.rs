@@ -1,0 +1,122 @@
+//! The report of a release as one HTML file: for a manager on the first screen, for an engineer below it. It loads
+//! nothing, runs nothing, and can be read on a phone, on paper and by a screen reader.
+
+mod format;
+mod plots;
+mod policy;
+mod svg;
+#[cfg(test)]
+mod tests;
+mod view;
+mod words;
+
+use askama::Template;
+
+use crate::evidence::{Evidence, OutOfScope};
+use format::{count, moment, shown};
+use plots::Plot;
+use view::{Figure, LabelRow, RungRow};
+use words::{Promise, Terms};
+
+const STYLE: &str = include_str!("../templates/report.css");
+
+/// Labels that are shown at once; the others are a click away.
+const LABELS_AT_ONCE: usize = 30;
+
+/// The report could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("the report could not be written: {0}")]
+pub struct ReportError(#[from] askama::Error);
+
+/// The report: one self-contained HTML file. Pure; the same evidence gives the same text.
+pub fn html(evidence: &Evidence) -> Result<String, ReportError> {
+    Ok(Page::of(evidence).render()?)
+}
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page {
+    policy: String,
+    style: &'static str,
+    task: String,
+    release: Option<String>,
+    created: String,
+    provenances: Vec<(String, String)>,
+    promise: Promise,
+    others: Vec<Promise>,
+    judged: &'static str,
+    figures: Vec<Figure>,
+    rung_columns: Vec<String>,
+    rungs: Vec<RungRow>,
+    plots: Vec<Plot>,
+    confused: Plot,
+    confusions: Vec<ConfusionRow>,
+    right_label: &'static str,
+    labels: Vec<LabelRow>,
+    further_labels: Vec<LabelRow>,
+    out_of_scope: Option<Vec<(&'static str, String)>>,
+    data: Vec<(&'static str, String)>,
+    notices: Vec<String>,
+    next: String,
+    methods: Vec<&'static str>,
+    look: String,
+    binding: Vec<(&'static str, String)>,
+}
+
+struct ConfusionRow {
+    right: String,
+    given: String,
+    rows: String,
+    examples: Vec<String>,
+}
+
+impl Page {
+    fn of(evidence: &Evidence) -> Self {
+        let Evidence { plots, certificate, rows, .. } = evidence;
+        let terms = Terms::of(certificate.guarantee);
+        let mut labels = view::labels(&plots.labels);
+        let further_labels = labels.split_off(labels.len().min(LABELS_AT_ONCE));
+        let out_of_scope = |found: &OutOfScope| view::out_of_scope(found, evidence.ladder.rows);
+        Self {
+            policy: policy::policy(STYLE),
+            style: STYLE,
+            task: shown(evidence.task.as_str()),
+            release: evidence.release.as_ref().map(|release| shown(&release.to_string())),
+            created: moment(evidence.created_unix_ms),
+            provenances: view::provenances(evidence),
+            promise: Promise::of(certificate, rows),
+            others: evidence.other_certificates.iter().map(|other| Promise::of(other, rows)).collect(),
+            judged: terms.judged,
+            figures: view::figures(evidence, &terms),
+            rung_columns: view::rung_columns(&terms),
+            rungs: view::rungs(evidence),
+            plots: vec![
+                plots::risk_coverage(plots, certificate, &terms),
+                plots::reliability(plots, &terms),
+                plots::learning_curve(evidence, &terms),
+            ],
+            confused: plots::confusions(&plots.confusions, &terms),
+            confusions: plots.confusions.iter().map(confusion_row).collect(),
+            right_label: terms.right_label,
+            labels,
+            further_labels,
+            out_of_scope: evidence.out_of_scope.as_ref().map(out_of_scope),
+            data: view::data(evidence),
+            notices: evidence.notices.iter().map(|notice| words::closed(&shown(notice))).collect(),
+            // It may begin with a command, which a capital would break.
+            next: shown(&evidence.next),
+            methods: words::methods(evidence),
+            look: words::look(certificate),
+            binding: view::binding(&certificate.binding, certificate.guarantee),
+        }
+    }
+}
+
+fn confusion_row(confusion: &crate::evidence::Confusion) -> ConfusionRow {
+    ConfusionRow {
+        right: shown(&confusion.right),
+        given: shown(&confusion.given),
+        rows: count(confusion.rows),
+        examples: confusion.examples.iter().map(|example| shown(example)).collect(),
+    }
+}
