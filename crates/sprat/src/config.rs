@@ -17,7 +17,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 pub use model::{Linear, ModelConfig};
-pub use remote::{Provider, Remote};
+pub use remote::Remote;
 pub use secret::KeySource;
 
 /// The file's name, and what marks a workspace.
@@ -27,7 +27,7 @@ pub const FILE: &str = "sprat.toml";
 pub const BUILT_IN: &str = "linear";
 
 /// A workspace's settings, validated.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Where the gateway listens.
     pub server: Server,

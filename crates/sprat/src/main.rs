@@ -16,10 +16,16 @@ mod app;
 mod args;
 mod commands;
 mod config;
+mod evidence;
 mod failure;
 mod guard;
 mod interrupt;
+mod label;
+mod live;
+mod memory;
+mod models;
 mod output;
+mod runtime;
 mod workspace;
 
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ use super::remote::{self, Remote};
 use super::{BUILT_IN, Faults, file};
 
 /// A model, as configured.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum ModelConfig {
     /// Hashed n-grams and a linear classifier, trained here.
     Linear(Linear),
@@ -21,7 +21,7 @@ pub enum ModelConfig {
     /// A small language model on this machine.
     Decoder(Local),
     /// A model behind an API, or recorded answers.
-    Remote(Remote),
+    Remote(Box<Remote>),
 }
 
 /// Settings of a linear model. Its seed is the workspace's.
@@ -100,7 +100,7 @@ pub(super) fn read(
         "linear" => linear(source, source.parse_part(rest)?).map(ModelConfig::Linear),
         "encoder" => local(source, name, source.parse_part(rest)?).map(ModelConfig::Encoder),
         "decoder" => local(source, name, source.parse_part(rest)?).map(ModelConfig::Decoder),
-        _ => remote::read(source, name, rest).map(ModelConfig::Remote),
+        _ => remote::read(source, name, rest).map(|remote| ModelConfig::Remote(Box::new(remote))),
     }
 }
 

@@ -1,93 +1,36 @@
 //! A model of kind `remote`: a provider's API, a server of the same shape, or answers from a file.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use serde::Deserialize;
+use sprat_models::remote::{JsonSchema, Provider, RemoteConfig, Secret};
 use sprat_task::problem::list;
-use sprat_task::{Problem, Source};
-use sprat_task::{money::Price, names::nearest};
+use sprat_task::{Money, Price, Problem, Source};
+use sprat_wire::Object;
 use toml::Spanned;
 use toml::de::{DeString, DeValue};
 
 use super::file::{path, whole};
 use super::secret::{self, KeySource};
 
-/// A remote model, as configured.
-#[derive(Clone, Debug, PartialEq)]
+/// A remote model, as configured: everything but its key.
+#[derive(Clone, Debug)]
 pub struct Remote {
-    /// Whose API it is.
-    pub provider: Provider,
-    /// The model's name there; for `replay` the name its answers are shown under.
-    pub model: String,
+    /// The settings, without a key; the path of a `replay` as written.
+    pub settings: RemoteConfig,
     /// Where the key comes from; `None` sends none.
     pub api_key: Option<KeySource>,
-    /// The longest one call may take, in milliseconds.
-    pub timeout_ms: u64,
-    /// Tries after the first.
-    pub max_retries: u64,
-    /// Calls in flight at once.
-    pub max_concurrency: u64,
-    /// The longest answer, in tokens.
-    pub max_output_tokens: u64,
-    /// Labelled rows shown to the model beside each input.
-    pub examples: u64,
-    /// Whether answers are constrained by a JSON schema.
-    pub json_schema: JsonSchema,
-    /// A price instead of the price table's.
-    pub price: Option<Price>,
-    /// What the machine behind a `compatible` server costs, in dollars per hour; charged by time instead of by token.
-    pub machine_cost_per_hour: Option<f64>,
 }
 
-/// Whose API a remote model has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Provider {
-    /// OpenAI.
-    OpenAi,
-    /// Anthropic.
-    Anthropic,
-    /// Anything with OpenAI's API: vLLM, TGI, llama-server, Ollama.
-    Compatible {
-        /// `http://host/v1`.
-        base_url: String,
-    },
-    /// Answers from a file.
-    Replay {
-        /// JSONL, relative to the workspace.
-        path: String,
-    },
-}
-
-/// Whether answers are constrained by a JSON schema.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum JsonSchema {
-    /// Where the provider can.
-    #[default]
-    Auto,
-    /// Always: a provider that can't is an error.
-    On,
-    /// Never.
-    Off,
-}
-
-impl Provider {
-    /// The word after `provider =`.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::OpenAi => "openai",
-            Self::Anthropic => "anthropic",
-            Self::Compatible { .. } => "compatible",
-            Self::Replay { .. } => "replay",
+impl Remote {
+    /// The settings with paths resolved against the workspace's folder, still without a key.
+    pub fn resolved(&self, root: &Path) -> RemoteConfig {
+        let mut settings = self.settings.clone();
+        if let Provider::Replay { path } = &mut settings.provider {
+            *path = root.join(&*path);
         }
-    }
-}
-
-impl JsonSchema {
-    /// The word after `json_schema =`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::On => "on",
-            Self::Off => "off",
-        }
+        settings
     }
 }
 
@@ -101,11 +44,15 @@ pub(super) const KEYS: &[&str] = &[
     "timeout_ms",
     "max_retries",
     "max_concurrency",
-    "max_output_tokens",
+    "max_tokens",
+    "temperature",
     "examples",
     "json_schema",
+    "logprobs",
     "price",
-    "machine_cost_per_hour",
+    "hardware_cost_per_hour",
+    "extra",
+    "waits",
 ];
 
 #[derive(Deserialize)]
@@ -119,11 +66,15 @@ struct RemoteTable {
     timeout_ms: Option<Spanned<i64>>,
     max_retries: Option<Spanned<i64>>,
     max_concurrency: Option<Spanned<i64>>,
-    max_output_tokens: Option<Spanned<i64>>,
+    max_tokens: Option<Spanned<i64>>,
+    temperature: Option<Spanned<f64>>,
     examples: Option<Spanned<i64>>,
     json_schema: Option<Spanned<String>>,
-    price: Option<PriceTable>,
-    machine_cost_per_hour: Option<Spanned<f64>>,
+    logprobs: Option<bool>,
+    price: Option<Spanned<PriceTable>>,
+    hardware_cost_per_hour: Option<Spanned<f64>>,
+    extra: Option<Spanned<toml::Table>>,
+    waits: Option<Spanned<bool>>,
 }
 
 /// Dollars per million tokens.
@@ -138,8 +89,6 @@ struct PriceTable {
     batch_output: Option<Spanned<f64>>,
 }
 
-const PROVIDERS: [&str; 4] = ["openai", "anthropic", "compatible", "replay"];
-
 /// Reads a remote model's own keys.
 pub(super) fn read(
     source: &Source,
@@ -148,99 +97,85 @@ pub(super) fn read(
 ) -> Result<Remote, Problem> {
     let table: RemoteTable = source.parse_part(value)?;
     let provider = provider(source, name, &table)?;
-    let api_key = match (&table.api_key, &provider) {
-        (Some(key), Provider::Replay { .. }) => {
-            return Err(source
-                .problem_at(key, "answers from a file need no key")
-                .hint("remove `api_key`, or choose another provider"));
-        }
-        (Some(key), _) => Some(secret::read(source, key)?),
-        (None, Provider::OpenAi) => Some(KeySource::Env("OPENAI_API_KEY".to_owned())),
-        (None, Provider::Anthropic) => Some(KeySource::Env("ANTHROPIC_API_KEY".to_owned())),
-        (None, _) => None,
+    let api_key = api_key(source, &table, &provider)?;
+    let model = model(source, name, &table, &provider)?;
+    let mut settings = RemoteConfig::new(provider, model);
+    settings.base_url = match (&settings.provider, &table.base_url) {
+        (Provider::OpenAi | Provider::Anthropic, Some(url)) => Some(url.get_ref().clone()),
+        _ => None,
     };
-    let number = |key: &str, value: &Option<Spanned<i64>>, range: (i64, i64), default: u64| {
-        Ok::<u64, Problem>(whole(source, key, value.as_ref(), range.0, range.1)?.unwrap_or(default))
-    };
-    Ok(Remote {
-        model: model(source, name, &table, &provider)?,
-        api_key,
-        timeout_ms: number("timeout_ms", &table.timeout_ms, (1, 3_600_000), 60_000)?,
-        max_retries: number("max_retries", &table.max_retries, (0, 20), 4)?,
-        max_concurrency: number("max_concurrency", &table.max_concurrency, (1, 1_024), 8)?,
-        max_output_tokens: number("max_output_tokens", &table.max_output_tokens, (1, 1_000_000), 1_024)?,
-        examples: number("examples", &table.examples, (0, 200), 8)?,
-        json_schema: json_schema(source, table.json_schema.as_ref())?,
-        price: table.price.map(|price| price_of(source, &price)).transpose()?,
-        machine_cost_per_hour: machine_cost(source, table.machine_cost_per_hour.as_ref(), &provider)?,
-        provider,
-    })
+    if let Some(ms) = whole(source, "timeout_ms", table.timeout_ms.as_ref(), 1, 3_600_000)? {
+        settings.timeout = Duration::from_millis(ms);
+    }
+    if let Some(retries) = whole(source, "max_retries", table.max_retries.as_ref(), 0, 20)? {
+        settings.max_retries = u32::try_from(retries).unwrap_or(20);
+    }
+    if let Some(calls) = whole(source, "max_concurrency", table.max_concurrency.as_ref(), 1, 1_024)? {
+        settings.max_concurrency = usize::try_from(calls).unwrap_or(1);
+    }
+    if let Some(examples) = whole(source, "examples", table.examples.as_ref(), 0, 1_000)? {
+        settings.examples = usize::try_from(examples).unwrap_or(0);
+    }
+    settings.max_tokens = whole(source, "max_tokens", table.max_tokens.as_ref(), 1, 1_000_000)?;
+    if let Some(temperature) = &table.temperature {
+        settings.temperature = Some(*temperature.get_ref());
+    }
+    settings.json_schema = json_schema(source, table.json_schema.as_ref())?;
+    settings.logprobs = table.logprobs.unwrap_or(settings.logprobs);
+    settings.price = table.price.as_ref().map(|price| price_of(source, price.get_ref())).transpose()?;
+    settings.hardware_cost_per_hour = hardware(source, table.hardware_cost_per_hour.as_ref())?;
+    settings.extra = extra(source, table.extra.as_ref())?;
+    settings.replay_waits = table.waits.as_ref().is_some_and(|waits| *waits.get_ref());
+    check_together(source, name, &table, &settings)?;
+    Ok(Remote { settings, api_key })
 }
 
-fn provider(source: &Source, name: &Spanned<DeString<'_>>, table: &RemoteTable) -> Result<Provider, Problem> {
+fn provider(
+    source: &Source,
+    name: &Spanned<DeString<'_>>,
+    table: &RemoteTable,
+) -> Result<Provider, Problem> {
     let Some(word) = &table.provider else {
         return Err(source
             .problem_at(name, format!("model `{}` doesn't say its `provider`", name.get_ref()))
-            .allowed(list(PROVIDERS)));
+            .allowed(list(Provider::WORDS)));
     };
-    let known = PROVIDERS.into_iter().find(|known| known == word.get_ref()).ok_or_else(|| {
-        source
-            .problem_at(word, format!("`{}` is not a provider", word.get_ref()))
-            .allowed(list(PROVIDERS))
-            .did_you_mean(word.get_ref(), PROVIDERS)
-    })?;
-    if let (Some(url), false) = (&table.base_url, known == "compatible") {
-        return Err(source
-            .problem_at(
-                url,
-                format!("`base_url` belongs to provider = \"compatible\"; this one is \"{known}\""),
-            )
-            .hint("provider = \"compatible\" speaks OpenAI's protocol to any server"));
-    }
-    if let (Some(path), false) = (&table.path, known == "replay") {
-        return Err(source
-            .problem_at(path, format!("`path` belongs to provider = \"replay\"; this one is \"{known}\"")));
-    }
-    match known {
-        "openai" => Ok(Provider::OpenAi),
-        "anthropic" => Ok(Provider::Anthropic),
-        "compatible" => match &table.base_url {
-            Some(url) => Ok(Provider::Compatible { base_url: base_url(source, url)? }),
-            None => Err(source
-                .problem_at(word, "provider = \"compatible\" needs `base_url`")
-                .hint("for example base_url = \"http://127.0.0.1:8000/v1\"")),
-        },
-        _ => match &table.path {
-            Some(file) => Ok(Provider::Replay { path: path(source, "path", file.clone())? }),
-            None => Err(source
-                .problem_at(word, "provider = \"replay\" needs `path`, the file its answers are in")
-                .hint("for example path = \"answers.jsonl\"")),
-        },
+    let file = match &table.path {
+        Some(file) => Some(PathBuf::from(path(source, "path", file.clone())?)),
+        None => None,
+    };
+    let base_url = table.base_url.as_ref().map(|url| url.get_ref().as_str());
+    let found = Provider::from_word(word.get_ref(), base_url, file);
+    let provider = found.map_err(|problem| placed(source, word, problem))?;
+    let is_replay = matches!(provider, Provider::Replay { .. });
+    let foreign = |key: &str, owner: &str| {
+        format!("`{key}` belongs to provider = \"{owner}\"; this one is \"{}\"", provider.word())
+    };
+    match (&table.path, &table.waits, &table.base_url) {
+        (Some(path), ..) if !is_replay => Err(source.problem_at(path, foreign("path", "replay"))),
+        (_, Some(waits), _) if !is_replay => Err(source.problem_at(waits, foreign("waits", "replay"))),
+        (.., Some(url)) if is_replay => Err(source
+            .problem_at(url, "answers from a file have no address")
+            .hint("remove `base_url`, or choose another provider")),
+        _ => Ok(provider),
     }
 }
 
-fn base_url(source: &Source, url: &Spanned<String>) -> Result<String, Problem> {
-    let wrong = |message: &str| {
-        source
-            .problem_at(url, message.to_owned())
-            .allowed("http:// or https://, a host, and the path up to /v1")
-            .hint("for example \"http://127.0.0.1:8000/v1\"")
-    };
-    let parsed: http::Uri =
-        url.get_ref().parse().map_err(|_| wrong("`base_url` is not an address that can be called"))?;
-    if !matches!(parsed.scheme_str(), Some("http" | "https")) {
-        return Err(wrong("`base_url` doesn't begin with http:// or https://"));
+fn api_key(
+    source: &Source,
+    table: &RemoteTable,
+    provider: &Provider,
+) -> Result<Option<KeySource>, Problem> {
+    let default = |variable: &str| Some(KeySource::Env(variable.to_owned()));
+    match (&table.api_key, provider) {
+        (Some(key), Provider::Replay { .. }) => Err(source
+            .problem_at(key, "answers from a file need no key")
+            .hint("remove `api_key`, or choose another provider")),
+        (Some(key), _) => secret::read(source, key).map(Some),
+        (None, Provider::OpenAi) => Ok(default("OPENAI_API_KEY")),
+        (None, Provider::Anthropic) => Ok(default("ANTHROPIC_API_KEY")),
+        (None, Provider::Compatible { .. } | Provider::Replay { .. }) => Ok(None),
     }
-    let authority = parsed.authority().map_or("", http::uri::Authority::as_str);
-    if authority.contains('@') {
-        return Err(source
-            .problem_at(url, "`base_url` holds a user name or password")
-            .hint("keep it in the environment: api_key = { env = \"NAME\" }"));
-    }
-    if parsed.host().is_none_or(str::is_empty) || parsed.query().is_some() {
-        return Err(wrong("`base_url` is not the address of an API"));
-    }
-    Ok(url.get_ref().trim_end_matches('/').to_owned())
 }
 
 fn model(
@@ -265,18 +200,14 @@ fn model(
 }
 
 fn json_schema(source: &Source, value: Option<&Spanned<String>>) -> Result<JsonSchema, Problem> {
-    const WORDS: [&str; 3] = ["auto", "on", "off"];
     let Some(value) = value else { return Ok(JsonSchema::Auto) };
-    match value.get_ref().as_str() {
-        "auto" => Ok(JsonSchema::Auto),
-        "on" => Ok(JsonSchema::On),
-        "off" => Ok(JsonSchema::Off),
-        other => {
-            let problem = source.problem_at(value, format!("`{other}` is not a value of `json_schema`"));
-            let near = nearest(other, WORDS).unwrap_or("auto");
-            Err(problem.allowed(list(WORDS)).hint(format!("did you mean `{near}`?")))
-        }
-    }
+    let word = value.get_ref();
+    JsonSchema::from_word(word).ok_or_else(|| {
+        source
+            .problem_at(value, format!("`{word}` is not a value of `json_schema`"))
+            .allowed(list(JsonSchema::WORDS))
+            .did_you_mean(word, JsonSchema::WORDS)
+    })
 }
 
 fn price_of(source: &Source, table: &PriceTable) -> Result<Price, Problem> {
@@ -289,8 +220,9 @@ fn price_of(source: &Source, table: &PriceTable) -> Result<Price, Problem> {
             .problem_at(value, format!("`{name}` = {dollars} is not a price"))
             .allowed("dollars per million tokens, 0 or more"))
     };
-    let optional =
-        |name: &str, value: &Option<Spanned<f64>>| value.as_ref().map(|value| micro(name, value)).transpose();
+    let optional = |name: &str, value: &Option<Spanned<f64>>| {
+        value.as_ref().map(|value| micro(name, value)).transpose()
+    };
     Ok(Price {
         input: micro("input", &table.input)?,
         output: micro("output", &table.output)?,
@@ -301,20 +233,54 @@ fn price_of(source: &Source, table: &PriceTable) -> Result<Price, Problem> {
     })
 }
 
-fn machine_cost(
-    source: &Source,
-    value: Option<&Spanned<f64>>,
-    provider: &Provider,
-) -> Result<Option<f64>, Problem> {
-    match value {
-        None => Ok(None),
-        Some(value) if !matches!(provider, Provider::Compatible { .. }) => Err(source.problem_at(
-            value,
-            "`machine_cost_per_hour` belongs to provider = \"compatible\": a machine of your own",
-        )),
-        Some(value) if value.get_ref().is_finite() && *value.get_ref() >= 0.0 => Ok(Some(*value.get_ref())),
-        Some(value) => Err(source
-            .problem_at(value, format!("`machine_cost_per_hour` = {} is out of range", value.get_ref()))
+fn hardware(source: &Source, value: Option<&Spanned<f64>>) -> Result<Option<Money>, Problem> {
+    let Some(value) = value else { return Ok(None) };
+    match Money::from_units(*value.get_ref()) {
+        Some(cost) if cost >= Money::ZERO => Ok(Some(cost)),
+        _ => Err(source
+            .problem_at(value, format!("`hardware_cost_per_hour` = {} is out of range", value.get_ref()))
             .allowed("dollars per hour, 0 or more")),
     }
+}
+
+/// More fields for the request's body. TOML's dates and infinities have no counterpart in JSON.
+fn extra(source: &Source, value: Option<&Spanned<toml::Table>>) -> Result<Object, Problem> {
+    let Some(value) = value else { return Ok(Object::new()) };
+    let not_json = || source.problem_at(value, "`extra` holds a value that JSON doesn't have, such as a date");
+    let has_date = |value: &toml::Value| matches!(value, toml::Value::Datetime(_));
+    if value.get_ref().values().any(has_date) {
+        return Err(not_json());
+    }
+    match serde_json::to_value(value.get_ref()) {
+        Ok(serde_json::Value::Object(fields)) => Ok(fields),
+        _ => Err(not_json()),
+    }
+}
+
+/// What the model's own check finds wrong; its message begins with the key at fault, which gives the place.
+fn check_together(
+    source: &Source,
+    name: &Spanned<DeString<'_>>,
+    table: &RemoteTable,
+    settings: &RemoteConfig,
+) -> Result<(), Problem> {
+    let mut settings = settings.clone();
+    // The real key is read only when the model is opened: whether there is one isn't this file's fault.
+    settings.api_key = Secret::new("read-later").ok();
+    settings.validate().map_err(|problem| {
+        let key = problem.message.split('`').nth(1).unwrap_or_default();
+        let span = match key {
+            "base_url" => table.base_url.as_ref().map(Spanned::span),
+            "temperature" => table.temperature.as_ref().map(Spanned::span),
+            "hardware_cost_per_hour" => table.hardware_cost_per_hour.as_ref().map(Spanned::span),
+            "price" => table.price.as_ref().map(Spanned::span),
+            _ => None,
+        };
+        placed(source, &Spanned::new(span.unwrap_or(name.span()), ()), problem)
+    })
+}
+
+/// The same problem, at a place of the file.
+fn placed<T>(source: &Source, at: &Spanned<T>, problem: Problem) -> Problem {
+    Problem { place: source.problem_at(at, "").place, ..problem }
 }

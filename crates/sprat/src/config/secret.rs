@@ -75,7 +75,7 @@ pub fn read(source: &Source, value: &Spanned<toml::Value>) -> Result<KeySource, 
 pub fn mask(mut problem: Problem) -> Problem {
     const TELLING: [&str; 5] = ["key", "token", "secret", "password", "@"];
     if let Some((line, width)) = problem.place.as_mut().and_then(|place| place.excerpt.as_mut()) {
-        let lower = line.to_lowercase().replace("max_output_tokens", "");
+        let lower = line.to_lowercase().replace("max_tokens", "");
         if let Some(at) = line.find('=')
             && TELLING.iter().any(|word| lower.contains(word))
         {

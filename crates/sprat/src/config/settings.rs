@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use sprat_models::remote::Provider;
 use sprat_task::task::{Audit, InputRule};
-use sprat_task::{Last, Money, Source, Task};
+use sprat_task::{Last, Money, Price, Source, Task};
 
-use super::{Config, KeySource, ModelConfig, Provider, Remote};
+use super::{Config, KeySource, ModelConfig, Remote};
 
 /// One value in force.
 #[derive(Debug, Serialize)]
@@ -88,57 +89,65 @@ pub fn of_config(config: &Config, source: &Source, root: &std::path::Path) -> Ve
 }
 
 fn of_remote(all: &mut Settings<'_>, name: &str, remote: &Remote, root: &std::path::Path) {
-    all.add(&["models", name, "provider"], remote.provider.word());
-    match &remote.provider {
+    let settings = &remote.settings;
+    all.add(&["models", name, "provider"], settings.provider.word());
+    match &settings.provider {
         Provider::Compatible { base_url } => all.add(&["models", name, "base_url"], base_url.clone()),
-        Provider::Replay { path } => all.add(&["models", name, "path"], path.clone()),
-        Provider::OpenAi | Provider::Anthropic => {}
-    }
-    all.add(&["models", name, "model"], remote.model.clone());
-    let key = ["models", name, "api_key"];
-    match &remote.api_key {
-        Some(from) => {
-            let note = match from.read(root) {
-                Ok(_) => "set".to_owned(),
-                Err(why) => format!("missing: {why}"),
-            };
-            let value = match from {
-                KeySource::Env(variable) => json!({ "env": variable }),
-                KeySource::File(path) => json!({ "file": path }),
-            };
-            all.add_noted(&key, value, Some(note));
+        Provider::Replay { path } => all.add(&["models", name, "path"], path.display().to_string()),
+        Provider::OpenAi | Provider::Anthropic => {
+            all.add_or(&["models", name, "base_url"], settings.base_url.clone(), "the provider's own");
         }
-        None => all.add_noted(&key, Value::Null, Some("none is sent".to_owned())),
     }
-    if matches!(remote.provider, Provider::Replay { .. }) {
+    all.add(&["models", name, "model"], settings.model.clone());
+    of_key(all, &["models", name, "api_key"], remote.api_key.as_ref(), root);
+    all.add_or(&["models", name, "price"], settings.price.map(price), "from the price table");
+    if matches!(settings.provider, Provider::Replay { .. }) {
+        all.add(&["models", name, "waits"], settings.replay_waits);
         return;
     }
-    all.add(&["models", name, "timeout_ms"], remote.timeout_ms);
-    all.add(&["models", name, "max_retries"], remote.max_retries);
-    all.add(&["models", name, "max_concurrency"], remote.max_concurrency);
-    all.add(&["models", name, "max_output_tokens"], remote.max_output_tokens);
-    all.add(&["models", name, "examples"], remote.examples);
-    all.add(&["models", name, "json_schema"], remote.json_schema.word());
-    let price = remote.price.map(|price| {
-        let dollars = |micro: u64| Money::from_micro(micro.try_into().unwrap_or(i64::MAX)).units();
-        let optional = |micro: Option<u64>| micro.map(dollars);
-        json!({
-            "input": dollars(price.input),
-            "output": dollars(price.output),
-            "cached_input": optional(price.cached_input),
-            "cache_write": optional(price.cache_write),
-            "batch_input": optional(price.batch_input),
-            "batch_output": optional(price.batch_output),
-        })
-    });
-    all.add_or(&["models", name, "price"], price, "from the price table");
-    if matches!(remote.provider, Provider::Compatible { .. }) {
-        all.add_or(
-            &["models", name, "machine_cost_per_hour"],
-            remote.machine_cost_per_hour,
-            "charged by token",
-        );
+    let timeout_ms = u64::try_from(settings.timeout.as_millis()).unwrap_or(u64::MAX);
+    all.add(&["models", name, "timeout_ms"], timeout_ms);
+    all.add(&["models", name, "max_retries"], settings.max_retries);
+    all.add(&["models", name, "max_concurrency"], settings.max_concurrency);
+    all.add_or(&["models", name, "max_tokens"], settings.max_tokens, "enough for the labels");
+    all.add_or(&["models", name, "temperature"], settings.temperature, "not sent");
+    all.add(&["models", name, "examples"], settings.examples);
+    all.add(&["models", name, "json_schema"], settings.json_schema.word());
+    all.add(&["models", name, "logprobs"], settings.logprobs);
+    all.add(&["models", name, "extra"], Value::Object(settings.extra.clone()));
+    if matches!(settings.provider, Provider::Compatible { .. }) {
+        let cost = settings.hardware_cost_per_hour.map(Money::units);
+        all.add_or(&["models", name, "hardware_cost_per_hour"], cost, "charged by the token");
     }
+}
+
+/// Where a key comes from and whether it is there, never the key.
+fn of_key(all: &mut Settings<'_>, path: &[&str], from: Option<&KeySource>, root: &std::path::Path) {
+    let Some(from) = from else {
+        return all.add_noted(path, Value::Null, Some("none is sent".to_owned()));
+    };
+    let value = match from {
+        KeySource::Env(variable) => json!({ "env": variable }),
+        KeySource::File(file) => json!({ "file": file }),
+    };
+    let note = match from.read(root) {
+        Ok(_) => "set".to_owned(),
+        Err(why) => format!("missing: {why}"),
+    };
+    all.add_noted(path, value, Some(note));
+}
+
+/// A price in dollars per million tokens, as it is written in the file.
+fn price(price: Price) -> Value {
+    let dollars = |micro: u64| Money::from_micro(micro.try_into().unwrap_or(i64::MAX)).units();
+    json!({
+        "input": dollars(price.input),
+        "output": dollars(price.output),
+        "cached_input": price.cached_input.map(dollars),
+        "cache_write": price.cache_write.map(dollars),
+        "batch_input": price.batch_input.map(dollars),
+        "batch_output": price.batch_output.map(dollars),
+    })
 }
 
 /// The values of a task file.

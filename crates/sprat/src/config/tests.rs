@@ -1,4 +1,5 @@
 use super::*;
+use sprat_models::remote::Provider;
 use sprat_task::money::Price;
 
 /// The design's example of a `sprat.toml`.
@@ -42,10 +43,20 @@ fn says(text: &str, parts: &[&str]) {
     }
 }
 
+/// A model of the provider `replay`, with one more line.
+fn replay(line: &str) -> String {
+    format!("[models.m]\nkind = \"remote\"\nprovider = \"replay\"\npath = \"a.jsonl\"\n{line}\n")
+}
+
+/// A model of the provider `openai`, with one more line.
+fn openai(line: &str) -> String {
+    format!("[models.m]\nkind = \"remote\"\nprovider = \"openai\"\nmodel = \"x\"\n{line}\n")
+}
+
 fn remote(text: &str) -> Remote {
     let mut config = read(&source(&format!("[models.m]\nkind = \"remote\"\n{text}"))).expect("valid");
     match config.models.remove("m") {
-        Some(ModelConfig::Remote(remote)) => remote,
+        Some(ModelConfig::Remote(remote)) => *remote,
         other => panic!("not a remote model: {other:?}"),
     }
 }
@@ -61,14 +72,15 @@ fn the_example_of_the_design_is_read() {
     );
     let ModelConfig::Remote(large) = &config.models["large"] else { panic!("`large` is remote") };
     assert_eq!(large.api_key, Some(KeySource::Env("OPENAI_API_KEY".into())));
-    assert_eq!((large.model.as_str(), large.provider.word()), ("gpt-5-mini", "openai"));
+    assert_eq!((large.settings.model.as_str(), large.settings.provider.word()), ("gpt-5-mini", "openai"));
 }
 
 #[test]
 fn an_empty_file_is_the_defaults_and_linear_is_built_in() {
     let config = read(&source("")).expect("empty is valid");
-    assert_eq!(config, Config::default());
-    assert!(config.models.contains_key("linear"));
+    assert_eq!((config.server, config.defaults), (Server::default(), Defaults::default()));
+    assert_eq!((config.store.as_str(), config.prices), ("sqlite:.sprat/sprat.db", None));
+    assert_eq!(config.models.keys().map(ModelId::as_str).collect::<Vec<_>>(), ["linear"]);
 }
 
 #[test]
@@ -83,10 +95,10 @@ fn a_provider_brings_its_own_defaults() {
     let openai = remote("provider = \"anthropic\"\nmodel = \"claude-haiku-4-5\"");
     assert_eq!(openai.api_key, Some(KeySource::Env("ANTHROPIC_API_KEY".into())));
     let vllm = remote("provider = \"compatible\"\nmodel = \"q\"\nbase_url = \"http://127.0.0.1:8000/v1/\"");
-    assert_eq!(vllm.provider, Provider::Compatible { base_url: "http://127.0.0.1:8000/v1".into() });
+    assert_eq!(vllm.settings.provider, Provider::Compatible { base_url: "http://127.0.0.1:8000/v1/".into() });
     assert_eq!(vllm.api_key, None);
     let replay = remote("provider = \"replay\"\npath = \"answers.jsonl\"");
-    assert_eq!((replay.model.as_str(), replay.api_key), ("m", None));
+    assert_eq!((replay.settings.model.as_str(), replay.api_key), ("m", None));
 }
 
 #[test]
@@ -102,13 +114,25 @@ fn a_price_is_written_in_dollars_per_million_tokens() {
         batch_input: None,
         batch_output: None,
     };
-    assert_eq!(priced.price, Some(expected));
+    assert_eq!(priced.settings.price, Some(expected));
 }
 
 #[test]
 fn each_fault_is_told_with_its_place_and_what_would_be_right() {
     for (text, parts) in [
-        ("[sever]\n", &["unknown table `sever`", "sprat.toml:1:2", "did you mean `server`?"][..]),
+        (&replay("api_key = { env = \"X\" }"), &["need no key", ":5:11"][..]),
+        (&replay("base_url = \"http://h/v1\""), &["no address", ":5:12"]),
+        (&replay("price = { input = 1 }"), &["`output` is missing", ":5:"]),
+        (&openai("path = \"a.jsonl\""), &["belongs to provider = \"replay\"", ":5:8"]),
+        (&openai("waits = true"), &["belongs to provider = \"replay\"", ":5:9"]),
+        (&openai("temperature = 3"), &["`temperature` must be 0 to 2", ":5:15"]),
+        (&openai("timeout_ms = 0"), &["`timeout_ms` = 0 is out of range", "1 to 3600000"]),
+        (&openai("json_schema = \"of\""), &["not a value of `json_schema`", "did you mean `off`?"]),
+        (&openai("hardware_cost_per_hour = 2"), &["for provider `compatible` only", ":5:26"]),
+        (&openai("price = { input = -1, output = 1 }"), &["`input` = -1 is not a price", ":5:19"]),
+        (&openai("extra = { day = 2026-01-01 }"), &["that JSON doesn't have", ":5:9"]),
+        (&openai("extra = 3"), &["wrong type", ":5:9"]),
+        ("[sever]\n", &["unknown table `sever`", "sprat.toml:1:2", "did you mean `server`?"]),
         ("server = 3\n", &["wrong type", "sprat.toml:1:10"]),
         ("[server]\nlistn = \"x\"\n", &["unknown key `listn`", ":2:1", "did you mean `listen`?"]),
         ("[server]\nlisten = 7077\n", &["wrong type", "sprat.toml:2:10"]),
@@ -134,8 +158,8 @@ fn each_fault_is_told_with_its_place_and_what_would_be_right() {
         ("[models.m]\nkind = \"remote\"\n", &["doesn't say its `provider`", ":1:9"]),
         ("[models.m]\nkind = \"remote\"\nprovider = \"opanai\"\n", &["did you mean `openai`?"]),
         ("[models.m]\nkind = \"remote\"\nprovider = \"openai\"\n", &["which `model`", ":1:9"]),
-        ("[models.m]\nkind = \"remote\"\nprovider = \"replay\"\n", &["needs `path`", ":3:12"]),
-        ("[models.m]\nkind = \"remote\"\nprovider = \"compatible\"\nmodel = \"x\"\n", &["needs `base_url`"]),
+        ("[models.m]\nkind = \"remote\"\nprovider = \"replay\"\n", &["needs a `path`", ":3:12"]),
+        ("[models.m]\nkind = \"remote\"\nprovider = \"compatible\"\nmodel = \"x\"\n", &["needs a `base_url`"]),
     ] {
         says(text, parts);
     }
@@ -146,10 +170,10 @@ fn a_base_url_must_be_one_that_can_be_called() {
     for (url, said) in [
         ("localhost:8000", "http:// or https://"),
         ("ftp://host/v1", "http:// or https://"),
-        ("http://", "can be called"),
-        ("http://host/v1?x=1", "not the address of an API"),
-        ("http://ho st/v1", "can be called"),
-        ("http://me:hunter2@host/v1", "user name or password"),
+        ("http://", "not an address"),
+        ("http://host/v1?x=1", "must not hold"),
+        ("http://ho st/v1", "not an address"),
+        ("http://me:hunter2@host/v1", "must not hold"),
     ] {
         let text = format!(
             "[models.m]\nkind = \"remote\"\nprovider = \"compatible\"\nmodel = \"x\"\nbase_url = \"{url}\"\n"

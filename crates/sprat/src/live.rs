@@ -1,0 +1,193 @@
+//! The ladder that answers a task now: a release, checked against everything it is bound to, and the end above it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sprat_cascade::{Account, Climbed, End, Ladder};
+use sprat_learn::release::{self, Loaded};
+use sprat_learn::savings::LargeCost;
+use sprat_learn::teacher::Remembered;
+use sprat_store::{Ending, LedgerEntry, Source, Store};
+use sprat_task::{Answer, Model, Money, Problem, Provenance, Release, ReleaseId, RequestId, Task};
+
+use crate::app::App;
+use crate::failure::Failure;
+use crate::models::Models;
+use crate::workspace::Workspace;
+
+/// The version that releases are bound to.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The ladder that answers a task now.
+pub struct Live {
+    /// The release; `None` before there is one, when everything goes to the end of the ladder.
+    pub release: Option<Release>,
+    /// Its folder.
+    pub folder: Option<PathBuf>,
+    /// The ladder. It answers nothing small unless the release is certified and unchanged.
+    pub ladder: Ladder,
+    /// Why the certificate no longer holds, a sentence each.
+    pub stale: Vec<String>,
+    /// The large model, where the ladder ends with one that can be reached.
+    pub large: Option<Arc<Remembered>>,
+    /// What the large model costs a request.
+    pub large_cost: Option<LargeCost>,
+}
+
+/// Whether the large model may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaching {
+    /// Where it is configured; what stands in the way is an error.
+    Large,
+    /// Never: no key is needed.
+    SmallOnly,
+}
+
+/// Loads the live release of a task, or the one asked for.
+pub async fn live(
+    app: &App,
+    workspace: &Workspace,
+    models: &Models<'_>,
+    store: &Store,
+    task: &Task,
+    version: Option<u32>,
+    reaching: Reaching,
+) -> Result<Live, Failure> {
+    let release = find(store, task, version)?;
+    let folder = release.as_ref().map(|release| release::folder(&workspace.releases(), &release.id));
+    let examples = folder.as_ref().and_then(|folder| release::read_neighbours(folder).ok()).unwrap_or_default();
+    let rows: Vec<(String, Answer)> = examples.into_iter().map(|row| (row.text, answer_from_line(task, &row.label))).collect();
+    let large_cost = models.large_cost(task, &sample_inputs(&rows))?;
+    let large = match reaching {
+        Reaching::Large => models.large(task, &rows)?,
+        Reaching::SmallOnly => None,
+    };
+    let each = large_cost.as_ref().map(|cost| cost.cost);
+    let remembered = large.map(|large| Arc::new(models.remembered(&large, store, app.now_unix_ms(), each)));
+    let last = models.end(task, remembered.clone().map(|model| model as Arc<dyn Model>));
+    let (ladder, stale) = match (&release, &folder) {
+        (Some(release), Some(folder)) => {
+            let open = |record: &_, file: Option<&std::path::Path>| models.open_rung(task, record, file);
+            let Loaded { ladder, mut stale } = release::load(folder, release, task, last, &open);
+            if stale.is_empty() {
+                stale.extend(changed_by_an_upgrade(release, folder, &ladder, task).await);
+            }
+            (if stale.is_empty() { ladder } else { ladder.answering_nothing_small() }, stale)
+        }
+        _ => (Ladder { rungs: Vec::new(), last }, Vec::new()),
+    };
+    Ok(Live { release, folder, ladder, stale, large: remembered, large_cost })
+}
+
+fn find(store: &Store, task: &Task, version: Option<u32>) -> Result<Option<Release>, Failure> {
+    let registry = store.registry();
+    let id = match version {
+        Some(version) => Some(ReleaseId { task: task.name.clone(), version }),
+        None => registry.live(&task.name)?.map(|deployment| deployment.live),
+    };
+    Ok(id.map(|id| registry.release(&id)).transpose()?)
+}
+
+/// After an upgrade the stored inputs are answered again: the same decisions keep the certificate, any other ends it.
+async fn changed_by_an_upgrade(release: &Release, folder: &std::path::Path, ladder: &Ladder, task: &Task) -> Option<String> {
+    if release.origin.code_version == VERSION {
+        return None;
+    }
+    let Ok(replayed) = release::read_replay(folder) else {
+        return Some(format!("made by version {} of Sprat, and what it decided then can't be read", release.origin.code_version));
+    };
+    let thresholds: Vec<Option<f64>> = release.rungs.iter().map(|rung| rung.threshold).collect();
+    let changed = release::decides_differently(ladder, &thresholds, task, &replayed).await;
+    (changed > 0).then(|| {
+        format!("this version of Sprat decides {changed} of {} stored inputs differently from version {}", replayed.len(), release.origin.code_version)
+    })
+}
+
+impl Live {
+    /// The release, for commands that need one.
+    pub fn released(&self, task: &Task) -> Result<&Release, Problem> {
+        self.release.as_ref().ok_or_else(|| nothing_live(task))
+    }
+
+    /// Says on stderr why small models don't answer, where they don't.
+    pub fn explain(&self, app: &App, task: &Task) {
+        for reason in &self.stale {
+            app.out().warning(format!("the certificate of {} is stale: {reason}", task.name));
+        }
+        match &self.release {
+            None => app.out().notice(format!("{} has no live release: everything goes to the end of the ladder", task.name)),
+            Some(release) if !release.certificate.allows_small_answers() => app.out().notice(format!(
+                "{} is not certified ({}): everything goes to the end of the ladder",
+                release.id, release.certificate.status
+            )),
+            Some(_) if !self.stale.is_empty() => {
+                app.out().notice(format!("everything goes to the end of the ladder; `sprat learn {}` makes a new release", task.name));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// A climb's line in the ledger.
+    pub fn entry(&self, task: &Task, climbed: &Climbed, request: RequestId, source: Source, now_unix_ms: i64) -> LedgerEntry {
+        let account = self.account(climbed);
+        LedgerEntry {
+            request,
+            task: task.name.clone(),
+            release: self.release.as_ref().map(|release| release.id.clone()),
+            time_unix_ms: now_unix_ms,
+            source,
+            ending: ending(climbed.end),
+            answered_by: climbed.answered_by.clone(),
+            steps: climbed.steps.clone(),
+            cost: account.spent.exact(),
+            baseline_all_large: account.all_large,
+            baseline_is_estimated: account.all_large_is_estimated,
+            provenance: self.provenance(),
+            latency_us: climbed.steps.iter().map(|step| step.latency_us).sum(),
+        }
+    }
+
+    /// What a climb cost, beside what the large model alone would have.
+    pub fn account(&self, climbed: &Climbed) -> Account {
+        Account::of(climbed, self.large_estimate())
+    }
+
+    fn large_estimate(&self) -> Option<Money> {
+        self.large_cost.as_ref().map(|cost| cost.cost)
+    }
+
+    /// Where the large model's answers and prices come from.
+    pub fn provenance(&self) -> Provenance {
+        self.large_cost.as_ref().map_or(Provenance::Measured, |cost| cost.provenance)
+    }
+}
+
+/// What to say where a task has no live release.
+pub fn nothing_live(task: &Task) -> Problem {
+    Problem::new(format!("task `{}` has no live release", task.name))
+        .hint(format!("`sprat learn {0} ROWS` makes one; `sprat releases {0}` lists what there is", task.name))
+}
+
+fn ending(end: End) -> Ending {
+    match end {
+        End::Small => Ending::Small,
+        End::Large => Ending::Large,
+        End::People => Ending::People,
+        End::NoAnswer => Ending::NoAnswer,
+        End::Failed => Ending::Failed,
+        End::Stopped => Ending::Stopped,
+    }
+}
+
+/// Enough inputs for a fair mean of their length.
+fn sample_inputs(rows: &[(String, Answer)]) -> Vec<sprat_task::Input> {
+    rows.iter().take(200).map(|(text, _)| sprat_task::Input::new(text.as_str())).collect()
+}
+
+fn answer_from_line(task: &Task, line: &str) -> Answer {
+    if task.multi {
+        Answer::labels(line.split('|').filter(|label| !label.is_empty()).map(Into::into))
+    } else {
+        Answer::label(line)
+    }
+}

@@ -1,0 +1,191 @@
+//! Configured models become models that answer: trainers for the rungs, the large model, and what it costs.
+
+use std::sync::Arc;
+
+use sprat_cascade::LadderEnd;
+use sprat_learn::savings::LargeCost;
+use sprat_learn::teacher::Remembered;
+use sprat_learn::train::Source;
+use sprat_models::linear::LinearTrainer;
+use sprat_models::remote::{
+    Example, Examples, NearestExamples, NoExamples, PriceTable, Provider, RemoteConfig, RemoteModel, Secret,
+};
+use sprat_models::retrieval::NeighbourIndex;
+use sprat_store::Store;
+use sprat_task::{
+    Answer, Input, LabelledRow, Last, Model, ModelId, Money, Problem, RungRecord, Sha256Hex, Task, Trainer,
+};
+
+use crate::config::{ModelConfig, Remote};
+use crate::failure::Failure;
+use crate::workspace::Workspace;
+
+/// The models of a workspace.
+pub struct Models<'a> {
+    workspace: &'a Workspace,
+    prices: PriceTable,
+}
+
+/// The large model of a task, and what is known of it without asking it.
+pub struct Large {
+    /// The model.
+    pub model: Arc<RemoteModel>,
+    /// Identifies everything its answers depend on but the input.
+    pub prompt: Sha256Hex,
+}
+
+impl<'a> Models<'a> {
+    /// Reads the price table, with the workspace's own laid over it.
+    pub fn open(workspace: &'a Workspace) -> Result<Self, Failure> {
+        let built_in = PriceTable::built_in()?;
+        let prices = match &workspace.config.prices {
+            None => built_in,
+            Some(file) => {
+                let path = workspace.root.join(file);
+                let text = std::fs::read_to_string(&path)
+                    .map_err(|error| Problem::in_file(path.display(), format!("the prices can't be read: {error}")))?;
+                built_in.with(PriceTable::read(file, &text)?)
+            }
+        };
+        Ok(Self { workspace, prices })
+    }
+
+    /// The price table.
+    pub fn prices(&self) -> &PriceTable {
+        &self.prices
+    }
+
+    /// Where each rung of a task comes from, and a sentence for each rung that this build can't make.
+    pub fn sources(&self, task: &Task) -> Result<(Vec<Source>, Vec<String>), Failure> {
+        let (mut sources, mut left_out) = (Vec::new(), Vec::new());
+        for rung in &task.rungs {
+            match self.workspace.config.models.get(rung) {
+                Some(ModelConfig::Linear(config)) => {
+                    sources.push(Source::Trained(Arc::new(LinearTrainer::new(rung.clone(), config.clone()))));
+                }
+                Some(ModelConfig::Remote(remote)) => {
+                    let model = Arc::new(self.remote(rung, remote, Arc::new(NoExamples))?);
+                    sources.push(Source::AsItIs { model, kind: "remote" });
+                }
+                Some(other) => left_out.push(format!(
+                    "rung `{rung}` is left out: models of kind \"{}\" are not in this build yet",
+                    other.kind()
+                )),
+                None => left_out.push(format!("rung `{rung}` is left out: no such model is declared")),
+            }
+        }
+        if sources.is_empty() {
+            return Err(Problem::new(format!("no rung of task `{}` can be made by this build", task.name))
+                .allowed(left_out.join("; "))
+                .hint("add \"linear\" to its rungs: that model is always there")
+                .into());
+        }
+        Ok((sources, left_out))
+    }
+
+    /// Opens the model of a released rung.
+    pub fn open_rung(&self, task: &Task, record: &RungRecord, file: Option<&std::path::Path>) -> Result<Arc<dyn Model>, String> {
+        match (self.workspace.config.models.get(&record.model), file) {
+            // What a rung was trained as is what it is opened as, whatever the workspace says now.
+            (_, Some(file)) if record.kind == "linear" => {
+                let trainer = LinearTrainer::new(record.model.clone(), sprat_models::linear::Config::default());
+                trainer.open(task, file).map_err(|error| error.to_string())
+            }
+            (Some(ModelConfig::Remote(remote)), None) => {
+                let model = self.remote(&record.model, remote, Arc::new(NoExamples));
+                model.map(|model| Arc::new(model) as Arc<dyn Model>).map_err(|failure| failure.to_string())
+            }
+            _ => Err(format!("models of kind \"{}\" are not in this build yet", record.kind)),
+        }
+    }
+
+    /// The large model of a task, showing it the examples nearest to each input where it is configured to; `None`
+    /// where the ladder ends without a model.
+    pub fn large(&self, task: &Task, rows: &[(String, Answer)]) -> Result<Option<Large>, Failure> {
+        let Last::Large(id) = &task.last else { return Ok(None) };
+        let Some(ModelConfig::Remote(remote)) = self.workspace.config.models.get(id) else { return Ok(None) };
+        let model = self.remote(id, remote, nearest(remote, rows))?;
+        let prompt = model.prompt_hash(task);
+        Ok(Some(Large { model: Arc::new(model), prompt }))
+    }
+
+    /// What the large model costs a request like these, by its price and the tokens they come to; `None` where its
+    /// price is unknown. No call is made and no key is needed.
+    pub fn large_cost(&self, task: &Task, inputs: &[Input]) -> Result<Option<LargeCost>, Failure> {
+        let Last::Large(id) = &task.last else { return Ok(None) };
+        let Some(ModelConfig::Remote(remote)) = self.workspace.config.models.get(id) else { return Ok(None) };
+        let mut config = self.remote_config(remote)?;
+        if config.api_key.is_none() {
+            config.api_key = Secret::new("not-sent").ok();
+        }
+        let model = RemoteModel::open(id.clone(), config, &self.prices, Arc::new(NoExamples))?;
+        let quote = model.quote(task, inputs);
+        let known = quote.calls.max(1);
+        let cost = quote.cost_estimate.map(|total| Money::from_micro(total.micro() / i64::try_from(known).unwrap_or(1)));
+        let prices = match &remote.settings.provider {
+            Provider::Replay { path } => format!("the costs in {}", path.display()),
+            _ => format!("list prices of {}", self.prices.as_of()),
+        };
+        Ok(cost.map(|cost| LargeCost { model: id.clone(), cost, prices, provenance: model.provenance() }))
+    }
+
+    /// The large model with its memory, so that nothing is paid for twice.
+    pub fn remembered(&self, large: &Large, store: &Store, now_unix_ms: i64, each: Option<Money>) -> Remembered {
+        let provenance = large.model.provenance();
+        Remembered::new(large.model.clone(), store.clone(), large.prompt.clone(), provenance, now_unix_ms, each)
+    }
+
+    /// Where a task's ladder ends, given its large model.
+    pub fn end(&self, task: &Task, large: Option<Arc<dyn Model>>) -> LadderEnd {
+        match (&task.last, large) {
+            (Last::Large(_), Some(model)) => LadderEnd::Remote(model),
+            (Last::People, _) => LadderEnd::People,
+            (Last::Large(_) | Last::NoAnswer, _) => LadderEnd::NoAnswer,
+        }
+    }
+
+    /// Changes when the settings of any model of the task's ladder do.
+    pub fn settings_hash(&self, task: &Task) -> Sha256Hex {
+        let settings: Vec<String> =
+            task.rungs.iter().map(|rung| format!("{rung} {:?}", self.workspace.config.models.get(rung))).collect();
+        Sha256Hex::of_parts(settings.iter().map(String::as_bytes))
+    }
+
+    fn remote(&self, id: &ModelId, remote: &Remote, examples: Arc<dyn Examples>) -> Result<RemoteModel, Failure> {
+        sprat_models::remote::install_tls();
+        let config = self.remote_config(remote)?;
+        if config.api_key.is_none()
+            && let Some(key) = &remote.api_key
+        {
+            let why = key.read(&self.workspace.root).err().unwrap_or_default();
+            return Err(Problem::new(format!("the key of model `{id}` is missing: {why}"))
+                .hint("`sprat doctor` shows which keys are there")
+                .into());
+        }
+        Ok(RemoteModel::open(id.clone(), config, &self.prices, examples)?)
+    }
+
+    /// The settings of a remote model, with its key where it can be read.
+    fn remote_config(&self, remote: &Remote) -> Result<RemoteConfig, Failure> {
+        let key = remote.api_key.as_ref().and_then(|key| key.read(&self.workspace.root).ok());
+        let api_key = key.map(Secret::new).transpose()?;
+        Ok(RemoteConfig { api_key, ..remote.resolved(&self.workspace.root) })
+    }
+}
+
+/// The rows nearest to an input, as examples for the prompt.
+fn nearest(remote: &Remote, rows: &[(String, Answer)]) -> Arc<dyn Examples> {
+    if remote.settings.examples == 0 || rows.is_empty() {
+        return Arc::new(NoExamples);
+    }
+    let pool: Vec<Example> = rows.iter().map(|(text, answer)| Example { text: text.clone(), answer: answer.clone() }).collect();
+    let texts: Vec<&str> = rows.iter().map(|(text, _)| text.as_str()).collect();
+    let index = NeighbourIndex::build(&texts);
+    let nearest = move |text: &str, most: usize| index.nearest(text, most).into_iter().map(|found| found.row).collect();
+    Arc::new(NearestExamples::new(pool, "n-gram cosine 1", Arc::new(nearest)))
+}
+
+/// The labelled rows as examples.
+pub fn examples(rows: &[LabelledRow]) -> Vec<(String, Answer)> {
+    rows.iter().filter_map(|row| Some((row.input.text.clone(), row.target()?.clone()))).collect()
+}
