@@ -109,11 +109,11 @@ impl ApiModel {
         let hardware = running.map(|running| running.end(now));
         let usage = self.usage(&heard, hardware);
         let latency = heard.started.map_or(Duration::ZERO, |started| now - started);
-        Attempt {
-            usage,
-            latency,
-            result: heard.said.and_then(|said| prediction(task, input, said)).map(Some),
-        }
+        let result = heard.said.and_then(|said| {
+            // A model may say anything, even what it should not know.
+            prediction(task, input, said).map_err(|why| ModelError::BadAnswer(self.line.http.redact(&why)))
+        });
+        Attempt { usage, latency, result: result.map(Some) }
     }
 
     /// What was spent. Hardware by the hour is known whatever came of the call; tokens only when nothing is hidden.
@@ -260,9 +260,8 @@ fn form_of(speech: Speech) -> Form {
 }
 
 /// The answer in the task's terms. Its score is the probability of its tokens; 0, no opinion, where none came.
-fn prediction(task: &Task, input: &Input, said: Said) -> Result<Prediction, ModelError> {
-    let text = said.text.map_err(ModelError::BadAnswer)?;
-    let answer = parse_answer(task, &text, &input.text).map_err(ModelError::BadAnswer)?;
+fn prediction(task: &Task, input: &Input, said: Said) -> Result<Prediction, String> {
+    let answer = parse_answer(task, &said.text?, &input.text)?;
     let score = Score(said.probability.unwrap_or(0.0) as f32);
     let alternatives = match &answer {
         Answer::Label(label) => vec![(label.clone(), score)],

@@ -10,7 +10,7 @@
 //! | How do bytes come and go? | [`http`], `upstream` |
 //! | What if they don't? | `line`, [`retry`], [`breaker`], [`pace`], `refusal` |
 //! | What may an error quote? | `quoting` |
-//! | What if there is no network? | [`replay`] |
+//! | What if there is no network? | [`replay`], `replay_file`, `replay_wire` |
 
 pub mod api;
 pub mod breaker;
@@ -29,6 +29,7 @@ pub mod quote;
 mod quoting;
 mod refusal;
 pub mod replay;
+mod replay_file;
 mod replay_wire;
 pub mod retry;
 pub mod secret;

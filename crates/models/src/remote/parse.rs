@@ -85,13 +85,10 @@ fn unfenced(said: &str) -> Result<&str, String> {
     if after.contains("```") {
         return Err("it has several code fences".to_owned());
     }
-    let inside = match inside.split_once('\n') {
-        // The first line names the language, unless it already is the answer.
-        Some((first, body)) if first.trim().chars().all(char::is_alphanumeric) && !body.trim().is_empty() => {
-            body
-        }
-        _ => inside,
-    };
+    // Only a language's name may be skipped: another first line is a part of the answer.
+    let is_language = |line: &str| matches!(line.trim(), "" | "json" | "JSON" | "text" | "txt" | "plaintext");
+    let inside =
+        inside.split_once('\n').filter(|(first, _)| is_language(first)).map_or(inside, |(_, body)| body);
     Ok(inside.trim())
 }
 
@@ -157,7 +154,8 @@ mod tests {
             "{\"label\": null}",
             "{\"label\": \"refund\"",
             "```\nrefund\n``` and ```\nbilling\n```",
-            "```refund",
+            "```json\n{\"label\": \"refund\"}",
+            "```refund\nbilling\n```",
             "<think>refund",
             "null",
         ] {
