@@ -220,6 +220,9 @@ pub enum BulkError {
         /// The last error.
         last: String,
     },
+    /// Our fault.
+    #[error("the run broke off: {0}")]
+    Broken(&'static str),
 }
 
 /// Answers every row of a file. Ends early, with what was being answered finished and kept, when `cancel` is
@@ -237,14 +240,20 @@ pub async fn run(
     let shape = shape::Shape::new(&plan, job)?;
     let partial = job.beside(".partial");
     let window = (job.concurrency.max(1) * job.batch_rows.max(1)) as u64;
-    let (journal, replay) = Journal::open(&job.beside(".journal"), &plan, &job.identity, window, job.restart)?;
+    let (journal, replay) =
+        Journal::open(&job.beside(".journal"), &plan, &job.identity, window, job.restart)?;
     let notices = shape.notices();
     let output = Output::create(&partial, shape).map_err(|error| cannot_write(&partial, error))?;
 
     let mut progress = Progress { bytes_total: plan.bytes, ..Progress::default() };
-    let batches = read_in_thread(plan, job, cancel);
+    let (batches, reading) = read_in_thread(plan, job, cancel);
     let (to_writer, written) = write_in_thread(output);
-    let shared = Shared { answerer, journal: Mutex::new(journal), replay: Mutex::new(replay), fault: Mutex::new(None) };
+    let shared = Shared {
+        answerer,
+        journal: Mutex::new(journal),
+        replay: Mutex::new(replay),
+        fault: Mutex::new(None),
+    };
     let outcome = {
         let answered = stream::unfold((batches, cancel.clone()), next_batch)
             .map(|batch| answer_batch(&shared, batch))
@@ -278,12 +287,16 @@ pub async fn run(
         }
     };
     drop(to_writer);
-    let written = join(written).unwrap_or_else(|| Err(io::Error::other("the writer stopped")));
+    let read_to_the_end = join(reading)?;
+    let written = join(written)?;
     let mut journal = shared.journal.into_inner().unwrap_or_else(PoisonError::into_inner);
     journal.sync().map_err(|error| cannot_write(&job.beside(".journal"), error))?;
     let all_answered = outcome?;
     written.map_err(|error| cannot_write(&partial, error))?;
     let finished = all_answered && !cancel.is_cancelled();
+    if finished && !read_to_the_end {
+        return Err(BulkError::Broken("the input's reader stopped before its end"));
+    }
     if finished {
         put_in_place(job, journal, &partial)?;
         if input != job.input {
@@ -310,7 +323,8 @@ struct Finished {
 
 impl Finished {
     fn settle(self) -> (Batch, Vec<Answered>) {
-        let never = || Answered { escalated: None, error: Some("no answer was given".into()), ..Answered::default() };
+        let never =
+            || Answered { escalated: None, error: Some("no answer was given".into()), ..Answered::default() };
         (self.batch, self.answers.into_iter().map(|answer| answer.unwrap_or_else(never)).collect())
     }
 }
@@ -346,7 +360,8 @@ async fn answer_batch(shared: &Shared<'_>, batch: Result<Batch, Problem>) -> Res
             .into_iter()
             .filter_map(|(position, mut answered)| {
                 let (index, row, crc, before) = *spent.get(position)?;
-                answered.cost_micro_usd = answered.cost_micro_usd.zip(before).map(|(now, before)| now + before);
+                answered.cost_micro_usd =
+                    answered.cost_micro_usd.zip(before).map(|(now, before)| now + before);
                 Some((index, row, crc, answered))
             })
             .collect();
@@ -370,6 +385,7 @@ fn failures_in_a_row(before: u64, batch: &Batch, answers: &[Answered]) -> u64 {
 }
 
 type Batches = mpsc::Receiver<Result<Batch, Problem>>;
+type Thread<T> = io::Result<std::thread::JoinHandle<T>>;
 
 async fn next_batch(
     (mut batches, cancel): (Batches, CancellationToken),
@@ -381,22 +397,19 @@ async fn next_batch(
     Some((batch, (batches, cancel)))
 }
 
-fn read_in_thread(plan: Plan, job: &Job, cancel: &CancellationToken) -> Batches {
+/// The thread ends with whether it came to the input's end.
+fn read_in_thread(plan: Plan, job: &Job, cancel: &CancellationToken) -> (Batches, Thread<bool>) {
     let (send, batches) = mpsc::channel(job.concurrency.max(1));
     let (batch_rows, cancel) = (job.batch_rows.max(1), cancel.clone());
-    let failed = send.clone();
-    let spawned = std::thread::Builder::new().name("sprat-read".into()).spawn(move || {
-        input::read(plan, batch_rows, &mut |batch| !cancel.is_cancelled() && send.blocking_send(batch).is_ok());
+    let reading = std::thread::Builder::new().name("sprat-read".into()).spawn(move || {
+        input::read(plan, batch_rows, &mut |batch| {
+            !cancel.is_cancelled() && send.blocking_send(batch).is_ok()
+        })
     });
-    if let Err(error) = spawned {
-        let _ = failed.try_send(Err(Problem::new(format!("no thread to read the input with: {error}"))));
-    }
-    batches
+    (batches, reading)
 }
 
-type Writing = std::thread::JoinHandle<io::Result<()>>;
-
-fn write_in_thread(mut output: Output) -> (mpsc::Sender<(Batch, Vec<Answered>)>, io::Result<Writing>) {
+fn write_in_thread(mut output: Output) -> (mpsc::Sender<(Batch, Vec<Answered>)>, Thread<io::Result<()>>) {
     let (send, mut batches) = mpsc::channel::<(Batch, Vec<Answered>)>(2);
     let writing = std::thread::Builder::new().name("sprat-write".into()).spawn(move || {
         while let Some((batch, answers)) = batches.blocking_recv() {
@@ -407,12 +420,9 @@ fn write_in_thread(mut output: Output) -> (mpsc::Sender<(Batch, Vec<Answered>)>,
     (send, writing)
 }
 
-/// What the writer ended with; `None` where it panicked.
-fn join(writing: io::Result<Writing>) -> Option<io::Result<()>> {
-    match writing {
-        Ok(handle) => handle.join().ok(),
-        Err(error) => Some(Err(error)),
-    }
+fn join<T>(thread: Thread<T>) -> Result<T, BulkError> {
+    let handle = thread.map_err(|_| BulkError::Broken("the system gave no thread"))?;
+    handle.join().map_err(|_| BulkError::Broken("a thread panicked"))
 }
 
 fn check_output(job: &Job) -> Result<(), Problem> {
@@ -446,7 +456,8 @@ fn input_file(job: &Job) -> Result<PathBuf, BulkError> {
 fn put_in_place(job: &Job, mut journal: Journal, partial: &Path) -> Result<(), BulkError> {
     journal.finish().map_err(|error| cannot_write(&job.beside(".journal"), error))?;
     fs::rename(partial, &job.output).map_err(|error| cannot_write(&job.output, error))?;
-    let folder = job.output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        job.output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Not every file system lets a folder be synced; where it doesn't, the rename is as durable as it gets.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     journal.remove().map_err(|error| cannot_write(&job.beside(".journal"), error))

@@ -1,6 +1,7 @@
 //! Rows to data sets to models to evidence to releases; bulk runs; what a log says about the work in it.
 
 pub mod advice;
+pub mod bulk;
 pub mod certify;
 pub mod curate;
 pub mod discover;

@@ -16,11 +16,11 @@ use sprat_task::{Answer, LabelledRow, Problem, Provenance, Sha256Hex, Task};
 pub mod arrow_value;
 pub mod cells;
 pub mod columns;
-mod delimited;
+pub(crate) mod delimited;
 pub mod enough;
-mod json_lines;
+pub(crate) mod json_lines;
 pub mod lines;
-mod parquet_rows;
+pub(crate) mod parquet_rows;
 pub mod record;
 pub mod source;
 pub mod time;
@@ -260,7 +260,7 @@ fn with_others(problem: Problem, others: usize) -> Problem {
 }
 
 /// A missing column, with the columns there are and the one that may have been meant.
-fn missing_column<'a>(wanted: &str, found: impl IntoIterator<Item = &'a str> + Clone) -> Problem {
+pub(crate) fn missing_column<'a>(wanted: &str, found: impl IntoIterator<Item = &'a str> + Clone) -> Problem {
     let problem = Problem::new(format!("there is no column `{wanted}`"))
         .allowed(format!("one of the columns found: {}", list(found.clone())));
     match sprat_task::names::nearest(wanted, found) {

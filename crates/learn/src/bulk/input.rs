@@ -135,8 +135,8 @@ pub fn plan(path: &Path, job: &Job) -> Result<Plan, Problem> {
 }
 
 /// Reads the whole input in batches of `batch_rows`, handing each to `take` until that says `false`. Ends with an
-/// error where the file can't be read on.
-pub fn read(plan: Plan, batch_rows: usize, take: &mut dyn FnMut(Result<Batch, Problem>) -> bool) {
+/// error where the file can't be read on. Gives whether the end was reached.
+pub fn read(plan: Plan, batch_rows: usize, take: &mut dyn FnMut(Result<Batch, Problem>) -> bool) -> bool {
     let result = match &plan.columns {
         InputColumns::Delimited { names, delimiter, text, .. } => {
             read_delimited(&plan, names, *delimiter, *text, batch_rows, take)
@@ -144,9 +144,10 @@ pub fn read(plan: Plan, batch_rows: usize, take: &mut dyn FnMut(Result<Batch, Pr
         InputColumns::Lines { .. } => read_lines(&plan, batch_rows, take),
         InputColumns::Arrow { text, rows, .. } => read_arrow(&plan, *text, *rows, batch_rows, take),
     };
-    if let Err(problem) = result {
+    result.unwrap_or_else(|problem| {
         take(Err(problem));
-    }
+        false
+    })
 }
 
 fn fingerprint(path: &Path, bytes: u64) -> std::io::Result<String> {
@@ -191,7 +192,10 @@ fn arrow_columns(opened: Opened, columns: &Columns) -> Result<InputColumns, Prob
     };
     if !is_readable(schema.field(text).data_type()) {
         let kind = schema.field(text).data_type();
-        return Err(Problem::in_file(&name, format!("column `{}` holds no text: {kind}", schema.field(text).name())));
+        return Err(Problem::in_file(
+            &name,
+            format!("column `{}` holds no text: {kind}", schema.field(text).name()),
+        ));
     }
     let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
     Ok(InputColumns::Arrow { schema, text, rows })
@@ -204,7 +208,7 @@ fn read_delimited(
     text: usize,
     batch_rows: usize,
     take: &mut dyn FnMut(Result<Batch, Problem>) -> bool,
-) -> Result<(), Problem> {
+) -> Result<bool, Problem> {
     let mut records = Records::new(lines_of(plan)?, delimiter);
     let mut collect = Collect::new(batch_rows, take);
     let mut record = Record::default();
@@ -221,18 +225,17 @@ fn read_delimited(
             }
         };
         if !collect.row(Row::new(Original::Record(std::mem::take(&mut record)), asked), records.offset()) {
-            return Ok(());
+            return Ok(false);
         }
     }
-    collect.end();
-    Ok(())
+    Ok(collect.end())
 }
 
 fn read_lines(
     plan: &Plan,
     batch_rows: usize,
     take: &mut dyn FnMut(Result<Batch, Problem>) -> bool,
-) -> Result<(), Problem> {
+) -> Result<bool, Problem> {
     let mut lines = lines_of(plan)?;
     let mut collect = Collect::new(batch_rows, take);
     while let Some(line) = lines.read().map_err(|error| cannot_read(&plan.name, &error))? {
@@ -244,11 +247,10 @@ fn read_lines(
         });
         let end = line.offset + line.bytes.len() as u64;
         if !collect.row(Row::new(Original::Line(line.content().to_vec()), asked), end) {
-            return Ok(());
+            return Ok(false);
         }
     }
-    collect.end();
-    Ok(())
+    Ok(collect.end())
 }
 
 fn text_in(mut object: Map<String, Value>, columns: &Columns) -> Result<String, Problem> {
@@ -269,7 +271,7 @@ fn read_arrow(
     rows: u64,
     batch_rows: usize,
     take: &mut dyn FnMut(Result<Batch, Problem>) -> bool,
-) -> Result<(), Problem> {
+) -> Result<bool, Problem> {
     let fault = |error: &dyn std::fmt::Display| broken(&plan.name, error);
     let file = File::open(&plan.path).map_err(|error| source::cannot_open(&plan.path, &error))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| fault(&error))?;
@@ -291,11 +293,11 @@ fn read_arrow(
         let count = read.len() as u64;
         let bytes_read = (plan.bytes as f64 * (first + count) as f64 / rows.max(1) as f64) as u64;
         if !take(Ok(Batch { first, rows: read, arrow: Some(columns), bytes_read, replayed: 0 })) {
-            return Ok(());
+            return Ok(false);
         }
         first += count;
     }
-    Ok(())
+    Ok(true)
 }
 
 fn lines_of(plan: &Plan) -> Result<Lines<BufReader<File>>, Problem> {

@@ -53,8 +53,13 @@ impl Journal {
         restart: bool,
     ) -> Result<(Self, Replay), Problem> {
         let fault = |error: io::Error| Problem::in_file(path.display(), format!("can't be opened: {error}"));
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(fault)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(fault)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -68,6 +73,12 @@ impl Journal {
         if restart || known.finished && !partial.exists() {
             // Finished, and only taking the journal away was missing: what comes now is another run.
             known = Scanned::default();
+        } else if known.about.is_none() && file.metadata().map_err(fault)?.len() > 0 {
+            return Err(Problem::in_file(
+                path.display(),
+                "this is not the journal of a run, or its beginning is lost",
+            )
+            .hint("move the file away; or --restart overwrites it"));
         }
         if let Some((input, whose)) = &known.about {
             check_same(path, plan, (input, whose), identity, known.rows)?;
@@ -226,17 +237,24 @@ impl Replay {
         let end = first + rows.len() as u64;
         for session in &mut self.sessions {
             session.read_to(end).map_err(|error| {
-                Problem::in_file(&self.input, format!("the journal of the interrupted run can't be read: {error}"))
+                Problem::in_file(
+                    &self.input,
+                    format!("the journal of the interrupted run can't be read: {error}"),
+                )
             })?;
             let later = session.waiting.split_off(&end);
             for (row, (crc, answered)) in std::mem::replace(&mut session.waiting, later) {
-                let Some(index) = row.checked_sub(first).and_then(|index| usize::try_from(index).ok()) else { continue };
+                let Some(index) = row.checked_sub(first).and_then(|index| usize::try_from(index).ok()) else {
+                    continue;
+                };
                 if rows[index].text_crc != crc {
                     return Err(Problem::in_file(
                         &self.input,
                         format!("row {} is not the one that the interrupted run answered", row + 1),
                     )
-                    .hint("--restart forgets its answers and asks again; or write to another file to keep them"));
+                    .hint(
+                        "--restart forgets its answers and asks again; or write to another file to keep them",
+                    ));
                 }
                 let before = &mut known[index];
                 if before.is_none() || !answered.failed() {

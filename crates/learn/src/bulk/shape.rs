@@ -52,9 +52,21 @@ impl Shape {
             None => "",
         };
         if collides(prefix) {
-            return Err(Problem::in_file(&plan.name, "the input has columns of the names that would be added")
-                .allowed(format!("none of: {}", list(wanted().map(|name| format!("{prefix}{name}")).collect::<Vec<_>>().iter().map(String::as_str))))
-                .hint("choose another beginning for them with --prefix"));
+            return Err(Problem::in_file(
+                &plan.name,
+                "the input has columns of the names that would be added",
+            )
+            .allowed(format!(
+                "none of: {}",
+                list(
+                    wanted()
+                        .map(|name| format!("{prefix}{name}"))
+                        .collect::<Vec<_>>()
+                        .iter()
+                        .map(String::as_str)
+                )
+            ))
+            .hint("choose another beginning for them with --prefix"));
         }
         unreadable_column(&plan.columns, format, &plan.name)?;
         let raw = has_bad_lines.then(|| format!("{prefix}{RAW}"));
@@ -89,7 +101,9 @@ fn output_format(plan: &Plan, job: &Job) -> Format {
 fn names_of(columns: &InputColumns) -> Vec<String> {
     match columns {
         InputColumns::Delimited { names, .. } | InputColumns::Lines { names, .. } => names.to_vec(),
-        InputColumns::Arrow { schema, .. } => schema.fields().iter().map(|field| field.name().clone()).collect(),
+        InputColumns::Arrow { schema, .. } => {
+            schema.fields().iter().map(|field| field.name().clone()).collect()
+        }
     }
 }
 
@@ -100,7 +114,11 @@ fn unreadable_column(columns: &InputColumns, format: Format, file: &str) -> Resu
     match unreadable {
         Some(field) if format != Format::Parquet => Err(Problem::in_file(
             file,
-            format!("column `{}` has a type that can't be written as text: {}", field.name(), field.data_type()),
+            format!(
+                "column `{}` has a type that can't be written as text: {}",
+                field.name(),
+                field.data_type()
+            ),
         )
         .hint("write Parquet: name the output .parquet")),
         _ => Ok(()),
@@ -117,7 +135,8 @@ pub fn keys_of_lines<R: BufRead>(mut lines: Lines<R>, file: &str) -> Result<(Nam
             continue;
         }
         let mut json = serde_json::Deserializer::from_slice(content);
-        let is_object = std::str::from_utf8(content).is_ok() && (&mut json).deserialize_map(&mut keys).is_ok();
+        let is_object =
+            std::str::from_utf8(content).is_ok() && (&mut json).deserialize_map(&mut keys).is_ok();
         has_bad_lines |= !is_object || json.end().is_err();
     }
     Ok((keys.names.into(), has_bad_lines))

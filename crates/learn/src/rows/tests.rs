@@ -267,7 +267,7 @@ fn json_that_breaks_off_or_is_no_object_has_its_line() {
     check(
         "a.jsonl",
         format!("{good}{{\"text\":\"b\n"),
-        "error: the line breaks off in the middle\n  --> a.jsonl:2:11\n\
+        "error: the line breaks off in the middle\n  --> a.jsonl:2:10\n\
          hint: a line break inside a text is written \\n in JSON",
     );
     check(
