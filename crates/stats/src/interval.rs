@@ -125,6 +125,14 @@ mod tests {
     }
 
     proptest! {
+        /// Summed over every outcome, so that no luck is involved.
+        #[test]
+        fn clopper_pearson_covers_exactly_as_stated(n in 1_u64..60, p in 0.0..1.0_f64, confidence in 0.5..0.999_f64) {
+            let covering = (0..=n).filter(|bad| clopper_pearson(*bad, n, confidence).contains(p));
+            let covered: f64 = covering.map(|bad| binomial::probability(bad, n, p)).sum();
+            prop_assert!(covered >= confidence - 1e-9, "{covered}");
+        }
+
         #[test]
         fn the_bound_agrees_with_the_test(n in 1_u64..3_000, share in 0.0..0.2_f64, alpha in 0.005..0.3_f64) {
             let bad = (share * n as f64) as u64;

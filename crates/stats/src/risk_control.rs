@@ -12,6 +12,7 @@ mod candidates;
 mod certification;
 mod chain;
 mod cost;
+mod grid;
 mod joint;
 mod look;
 mod ranked;

@@ -245,3 +245,27 @@ fn a_ladder_of_three_rungs_keeps_its_promise() {
         assert!(utilisation > 0.5, "{utilisation}");
     }
 }
+
+/// The table at [`Starts`]: `cargo test -p sprat-stats measure -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints a table; the promises are asserted above"]
+fn measure_both_rules_of_starting() {
+    for (name, traffic, max_error) in [
+        ("90 to 95", NINETY, 0.05),
+        ("95 to 98", NINETY_FIVE, 0.02),
+        ("90 to 95, pocket", POCKET, 0.05),
+        ("90 to 95, harsh pocket", HARSH_POCKET, 0.05),
+    ] {
+        for tuning_rows in [150, 1_000] {
+            for rows in [500, 1_000, 2_000] {
+                let measured = [Starts::Even, Starts::Focused].map(|starts| {
+                    let promise = promise(max_error, Risk::Selective, starts);
+                    let Summary { utilisation, violated, .. } =
+                        certify_often(traffic, &promise, (tuning_rows, rows), 2_000);
+                    format!("{starts:?} {utilisation:.3} (violated {:.3})", f64::from(violated) / 2_000.0)
+                });
+                println!("{name}, T {tuning_rows}, n {rows}: {}", measured.join(", "));
+            }
+        }
+    }
+}

@@ -383,6 +383,20 @@ proptest! {
     }
 
     #[test]
+    fn the_grid_of_a_ladder_counts_as_going_through_the_rows_does(sample in any_sample(3)) {
+        prop_assume!(!sample.is_empty());
+        let costs = Costs { rungs: vec![0.1, 0.2, 0.4], large: 1.0, audit_rate: 0.1, audit: 1.0, mistake: 2.0 };
+        let thresholds = [vec![0.8, 0.3], vec![0.5], vec![0.9, 0.4, 0.0]];
+        let grid = grid::every_combination(&sample, &costs, &thresholds);
+        prop_assert_eq!(grid.len(), 3 * 2 * 4);
+        for drafted in grid {
+            let counted = tally(&drafted.configuration, &sample, &costs, Risk::Joint, &[]);
+            prop_assert_eq!((drafted.accepted, drafted.bad), (counted.accepted, counted.bad));
+            prop_assert!((drafted.cost - counted.cost).abs() < 1e-9);
+        }
+    }
+
+    #[test]
     fn whatever_the_rows_there_is_a_clear_status(
         tuning in any_sample(2),
         fresh in any_sample(2),
