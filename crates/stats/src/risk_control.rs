@@ -27,7 +27,7 @@ mod tests;
 
 pub use certification::{Candidate, Certification, Certified, Infeasible, Status, Tested};
 pub use chain::{ChainBound, chain_bound};
-pub use cost::{Configuration, Costs, Tally, tally};
+pub use cost::{Configuration, Costs, Count, Tally, tally};
 pub use look::{LEAST_GROWTH, delta_of_look, is_look_offered};
 pub use sample::{RungAnswer, Sample, SampleError};
 pub use starts::Starts;
