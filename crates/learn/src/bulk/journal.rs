@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use sprat_task::Problem;
 
 use super::Answered;
-use super::input::{Plan, Row};
+use super::input::Row;
+use super::plan::Plan;
 use crate::rows::lines::Lines;
 
 /// A power cut loses at most the answers of this time; a killed process none.
@@ -257,7 +258,8 @@ impl Replay {
                     ));
                 }
                 let before = &mut known[index];
-                if before.is_none() || !answered.failed() {
+                // A later failure doesn't undo an answer, but its cost includes the earlier failures'.
+                if !answered.failed() || before.as_ref().is_none_or(Answered::failed) {
                     *before = Some(answered);
                 }
             }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use sprat_task::{Answer, Label};
 
 use super::Answered;
-use super::input::{Batch, InputColumns, Original, Row};
+use super::input::{Batch, Original, Row};
+use super::plan::InputColumns;
 use super::shape::Shape;
 use crate::rows::arrow_value::value_at;
 use crate::rows::record::Record;

@@ -8,7 +8,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use sprat_task::Problem;
 use sprat_task::problem::list;
 
-use super::input::{InputColumns, Plan};
+use super::plan::{InputColumns, Plan};
 use super::{Job, Names};
 use crate::rows::arrow_value::is_readable;
 use crate::rows::lines::Lines;

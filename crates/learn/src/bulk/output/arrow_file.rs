@@ -13,7 +13,8 @@ use parquet::file::properties::WriterProperties;
 use sprat_task::Answer;
 
 use super::super::Answered;
-use super::super::input::{Batch, InputColumns};
+use super::super::input::Batch;
+use super::super::plan::InputColumns;
 use super::super::shape::Shape;
 use super::{cells, rounded, text_of_cell};
 
