@@ -189,10 +189,15 @@ impl Discovery {
 fn candidate(group: &Group, shape: &Shape, days: Option<f64>, prompts: &[&str]) -> Candidate {
     let prompt = group.system.example().filter(|prompt| !prompt.is_empty());
     let input = group.user.input_rule();
-    let mut models: Vec<(String, u64)> = group.models.iter().map(|(name, calls)| (name.clone(), *calls)).collect();
+    let mut models: Vec<(String, u64)> =
+        group.models.iter().map(|(name, calls)| (name.clone(), *calls)).collect();
     models.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
     let mut candidate = Candidate {
-        name: name::plain_name(group.schema_name.as_deref(), &draft::instructions(prompt, &input), shape.kind),
+        name: name::plain_name(
+            group.schema_name.as_deref(),
+            &draft::instructions(prompt, &input),
+            shape.kind,
+        ),
         kind: shape.kind,
         system_prompt: prompt.map(str::to_owned),
         matches: matching::matching(&group.system, prompts),

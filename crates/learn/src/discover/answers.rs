@@ -164,8 +164,18 @@ pub(super) fn scalar(value: &Value) -> Option<String> {
 /// before it.
 pub(super) fn plain_label(answer: &str) -> &str {
     const WORDS: [&str; 12] = [
-        "label", "category", "class", "classification", "intent", "sentiment", "answer", "output", "result",
-        "topic", "team", "language",
+        "label",
+        "category",
+        "class",
+        "classification",
+        "intent",
+        "sentiment",
+        "answer",
+        "output",
+        "result",
+        "topic",
+        "team",
+        "language",
     ];
     let bare = strip(answer);
     match bare.split_once(':') {

@@ -190,7 +190,11 @@ impl Diversity {
         Self {
             distinct: counts.len() as u64,
             distinct_share: share(counts.len() as u64),
-            entropy_bits: counts.iter().map(|count| -share(*count) * share(*count).log2()).sum::<f64>().max(0.0),
+            entropy_bits: counts
+                .iter()
+                .map(|count| -share(*count) * share(*count).log2())
+                .sum::<f64>()
+                .max(0.0),
             top5_share: share(counts.iter().take(5).sum()),
             mean_characters: share(characters),
         }
@@ -227,7 +231,11 @@ impl Saving {
         };
         let part = |share: f64| Money::from_units(all.units() * share).unwrap_or_default();
         let Interval { lower, upper } = answerable.interval;
-        (all > Money::ZERO).then(|| Self { per, amount: part(answerable.value), interval: (part(lower), part(upper)) })
+        (all > Money::ZERO).then(|| Self {
+            per,
+            amount: part(answerable.value),
+            interval: (part(lower), part(upper)),
+        })
     }
 }
 

@@ -82,7 +82,9 @@ pub(super) fn instructions(system_prompt: Option<&str>, input: &InputRule) -> St
     match (system_prompt, input) {
         (Some(prompt), InputRule::Pattern { before, .. }) => format!("{}\n{}", prompt.trim(), before.trim()),
         (Some(prompt), InputRule::LastUserMessage) => prompt.trim().to_owned(),
-        (None, InputRule::Pattern { before, after }) => format!("{}\n{}", before.trim(), after.trim()).trim().to_owned(),
+        (None, InputRule::Pattern { before, after }) => {
+            format!("{}\n{}", before.trim(), after.trim()).trim().to_owned()
+        }
         (None, InputRule::LastUserMessage) => String::new(),
     }
 }
@@ -91,8 +93,14 @@ fn toml(candidate: &Candidate, large: Option<&str>) -> String {
     let mut toml = String::new();
     let models: Vec<&str> = candidate.models.iter().map(|(model, _)| model.as_str()).collect();
     let by = if models.is_empty() { "a model the log doesn't name".to_owned() } else { models.join(", ") };
-    line(&mut toml, &format!("# Drafted by `sprat discover` from {} calls to {}.", candidate.volume.calls, comment(&by)));
-    line(&mut toml, &format!("# Verdict: {} ({}).", candidate.verdict.advice.words(), comment(&candidate.verdict.reason)));
+    line(
+        &mut toml,
+        &format!("# Drafted by `sprat discover` from {} calls to {}.", candidate.volume.calls, comment(&by)),
+    );
+    line(
+        &mut toml,
+        &format!("# Verdict: {} ({}).", candidate.verdict.advice.words(), comment(&candidate.verdict.reason)),
+    );
     for notice in &candidate.notices {
         line(&mut toml, &format!("# Note: {}.", comment(notice)));
     }
@@ -107,16 +115,25 @@ fn toml(candidate: &Candidate, large: Option<&str>) -> String {
         line(&mut toml, "# What the large model is told; taken from the log. Shorten it to what matters.");
         line(&mut toml, &format!("instructions = {}", text(&told)));
     }
-    line(&mut toml, "# Models that may answer, cheapest first, and where the ladder ends (a model of sprat.toml).");
+    line(
+        &mut toml,
+        "# Models that may answer, cheapest first, and where the ladder ends (a model of sprat.toml).",
+    );
     line(&mut toml, "rungs = [\"linear\"]");
     match large {
         Some(name) => line(&mut toml, &format!("large = {}", text(name))),
         None => line(&mut toml, "# large = \"large\""),
     }
     line(&mut toml, "\n[target]");
-    line(&mut toml, "# Of the answers a small model gives, at most this share may differ from the large model's.");
+    line(
+        &mut toml,
+        "# Of the answers a small model gives, at most this share may differ from the large model's.",
+    );
     line(&mut toml, &format!("max_error = {}", Target::default().max_error));
-    line(&mut toml, "# The labels are the large model's own, so the promise is agreement with it, not truth.");
+    line(
+        &mut toml,
+        "# The labels are the large model's own, so the promise is agreement with it, not truth.",
+    );
     line(&mut toml, "guarantee = \"agreement\"");
     matching(&mut toml, candidate);
     toml
@@ -145,12 +162,18 @@ fn matching(toml: &mut String, candidate: &Candidate) {
     };
     match &candidate.matches {
         Some(words) => {
-            line(toml, "\n# Which ordinary chat calls are this task, and where the text is in them.\n[match]");
+            line(
+                toml,
+                "\n# Which ordinary chat calls are this task, and where the text is in them.\n[match]",
+            );
             line(toml, &format!("system_prompt_contains = {}", text(words)));
             line(toml, &format!("input = {}", text(&input)));
         }
         None => {
-            line(toml, "\n# No system prompt tells these calls apart, so that an ordinary chat call can't be recognised as");
+            line(
+                toml,
+                "\n# No system prompt tells these calls apart, so that an ordinary chat call can't be recognised as",
+            );
             line(toml, "# this task; call it by its name. In the log the text stood in the user message as:");
             line(toml, &format!("# input = {}", comment(&text(&input))));
         }

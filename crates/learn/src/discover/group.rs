@@ -54,8 +54,10 @@ pub(super) struct Group {
 
 /// The input and the answer of a call that something can be learned from.
 pub(super) fn usable(call: &Call) -> Option<(String, &str)> {
-    let is_usable =
-        call.failure.is_none() && call.tool_calls.is_empty() && !call.has_several_turns() && call.is_text_only();
+    let is_usable = call.failure.is_none()
+        && call.tool_calls.is_empty()
+        && !call.has_several_turns()
+        && call.is_text_only();
     let answer = call.answer.as_deref().filter(|_| is_usable)?;
     Some((call.last_user_text()?, answer))
 }

@@ -71,15 +71,20 @@ impl Grouping {
     fn give_up_rare(&mut self) {
         self.prompts.clear();
         let is_rare = |group: &Group| group.calls <= RARE;
-        let rare: Vec<Key> =
-            self.groups.iter().filter(|(key, group)| key.opening != 0 && is_rare(group)).map(|(key, _)| *key).collect();
+        let rare: Vec<Key> = self
+            .groups
+            .iter()
+            .filter(|(key, group)| key.opening != 0 && is_rare(group))
+            .map(|(key, _)| *key)
+            .collect();
         for key in rare {
             if let Some(group) = self.groups.remove(&key) {
                 self.groups.entry(Key { opening: 0, ..key }).or_default().merge(group);
             }
         }
         if self.groups.len() > MOST_GROUPS / 2 {
-            let mut by_calls: Vec<(u64, Key)> = self.groups.iter().map(|(key, group)| (group.calls, *key)).collect();
+            let mut by_calls: Vec<(u64, Key)> =
+                self.groups.iter().map(|(key, group)| (group.calls, *key)).collect();
             by_calls.sort_unstable();
             for (_, key) in by_calls.into_iter().take(self.groups.len() - MOST_GROUPS / 2) {
                 if let Some(group) = self.groups.remove(&key) {

@@ -3,8 +3,9 @@
 /// FNV-1a, then the finaliser of SplitMix64, so that every bit of a short text moves every bit of the hash.
 /// Never 0: that number means "none".
 pub(super) fn hash(text: &str) -> u64 {
-    let fnv =
-        text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let fnv = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     scatter(fnv).max(1)
 }
 

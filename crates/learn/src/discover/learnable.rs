@@ -24,7 +24,12 @@ pub(super) struct Labelled<'a> {
 }
 
 /// `None` where there are too few rows, or there is nothing to tell apart.
-pub(super) fn learnable(rows: &[Labelled<'_>], labels: &[String], multi: bool, max_error: f64) -> Option<Learnable> {
+pub(super) fn learnable(
+    rows: &[Labelled<'_>],
+    labels: &[String],
+    multi: bool,
+    max_error: f64,
+) -> Option<Learnable> {
     let mut answers: BTreeMap<&[usize], u64> = BTreeMap::new();
     rows.iter().for_each(|row| *answers.entry(&row.labels).or_default() += 1);
     if rows.len() < FEWEST_ROWS || answers.len() < 2 {
@@ -84,7 +89,8 @@ fn out_of_fold(rows: &[Labelled<'_>], labels: &[String], multi: bool) -> Option<
         Rows::one_label(&texts, &single, labels)
     };
     let predictions =
-        LinearModel::out_of_fold(&training.ok()?, &folds(&texts), &Config::default(), Watch::default()).ok()?;
+        LinearModel::out_of_fold(&training.ok()?, &folds(&texts), &Config::default(), Watch::default())
+            .ok()?;
     let judged = predictions.iter().zip(&targets).map(|(prediction, target)| {
         (f64::from(prediction.signals.max_probability), chosen(prediction, multi) == *target)
     });
@@ -151,8 +157,9 @@ mod tests {
     #[test]
     fn what_the_words_decide_is_learnable_and_what_a_coin_decides_is_not() {
         let topics = ["please send my money back", "where does my parcel stay"];
-        let texts: Vec<String> =
-            (0..400_u64).map(|row| format!("{} {:x}", topics[row as usize % 2], scatter(row) % 1_000_000)).collect();
+        let texts: Vec<String> = (0..400_u64)
+            .map(|row| format!("{} {:x}", topics[row as usize % 2], scatter(row) % 1_000_000))
+            .collect();
         let words = learnable(&rows(&texts, |row| row % 2), &names(), false, 0.05).expect("enough rows");
         assert!(words.accuracy.value > 0.97 && words.answerable.value > 0.9, "{words:?}");
         assert!(words.neighbour_agreement.value > 0.97, "{words:?}");
@@ -165,7 +172,8 @@ mod tests {
     #[test]
     fn copies_of_a_text_prove_nothing() {
         let texts: Vec<String> = (0..400_u64).map(|row| format!("ticket {:x}", scatter(row / 4))).collect();
-        let found = learnable(&rows(&texts, |row| scatter(row as u64 / 4) as usize % 2), &names(), false, 0.05);
+        let found =
+            learnable(&rows(&texts, |row| scatter(row as u64 / 4) as usize % 2), &names(), false, 0.05);
         let found = found.expect("enough rows");
         assert!(found.accuracy.value < 0.75 && found.answerable.value < 0.2, "{found:?}");
     }
@@ -179,7 +187,8 @@ mod tests {
 
     #[test]
     fn the_share_answerable_stops_where_the_errors_begin() {
-        let judged: Vec<(f64, bool)> = (0..1_000).map(|row| (1.0 - f64::from(row) / 1e3, row < 800)).collect();
+        let judged: Vec<(f64, bool)> =
+            (0..1_000).map(|row| (1.0 - f64::from(row) / 1e3, row < 800)).collect();
         let found = answerable(judged, 0.05);
         assert!((0.82..0.85).contains(&found.value), "{found:?}");
         assert!(found.interval.lower < found.value && found.value < found.interval.upper, "{found:?}");

@@ -30,7 +30,8 @@ fn is_same_variable(last: &str, word: &str) -> bool {
 
 /// Long quoted strings and code blocks become `<quote>`. A quote that never closes is left alone.
 fn blank_quotes(text: &str) -> String {
-    const QUOTES: [(&str, &str); 5] = [("```", "```"), ("\"\"\"", "\"\"\""), ("\"", "\""), ("“", "”"), ("«", "»")];
+    const QUOTES: [(&str, &str); 5] =
+        [("```", "```"), ("\"\"\"", "\"\"\""), ("\"", "\""), ("“", "”"), ("«", "»")];
     let mut blanked = String::with_capacity(text.len());
     let mut rest = text;
     'text: while let Some(first) = rest.chars().next() {
@@ -70,14 +71,32 @@ fn is_url(core: &str) -> bool {
 }
 
 fn is_email(core: &str) -> bool {
-    core.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.') && !host.contains('@'))
+    core.split_once('@')
+        .is_some_and(|(name, host)| !name.is_empty() && host.contains('.') && !host.contains('@'))
 }
 
 /// Digits in three parts, or the name of a month or a weekday.
 fn is_date(core: &str) -> bool {
     const NAMES: [&str; 19] = [
-        "january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
-        "november", "december", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
     ];
     let starts_with_digit = core.starts_with(|c: char| c.is_ascii_digit());
     let only_date_signs = core.chars().all(|c| c.is_ascii_digit() || "-/.:TZ+".contains(c));

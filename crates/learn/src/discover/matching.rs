@@ -22,7 +22,8 @@ pub(super) fn matching(system: &Shared, prompts: &[&str]) -> Option<String> {
             && prompts.iter().all(|prompt| !prompt.contains(*text) || is_own(prompt, own, system))
     };
     let sentences = common.iter().flat_map(|text| text.split_inclusive(['.', '!', '?', '\n']));
-    let mut candidates = sentences.map(|sentence| shorten(sentence.trim())).chain(common.iter().map(|text| text.trim()));
+    let mut candidates =
+        sentences.map(|sentence| shorten(sentence.trim())).chain(common.iter().map(|text| text.trim()));
     candidates.find(is_telling).map(str::to_owned)
 }
 
@@ -72,7 +73,11 @@ mod tests {
         check(&["Classify the ticket.\nAnswer with one word."], &[polite], Some("Classify the ticket."));
         check(&[polite], &["You are a helpful assistant. Route the ticket."], None);
         check(&[polite], &["Something else entirely"], Some(polite));
-        check(&["Help Anna Smith with her order.", "Help Bob Jones with her order."], &[], Some("with her order."));
+        check(
+            &["Help Anna Smith with her order.", "Help Bob Jones with her order."],
+            &[],
+            Some("with her order."),
+        );
         check(&[""], &[polite], None);
         check(&[], &[], None);
     }

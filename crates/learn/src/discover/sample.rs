@@ -71,7 +71,8 @@ mod tests {
         halves.merge(sample((0..10_000).filter(|number| number % 2 == 1)));
         assert!(whole.rows().eq(halves.rows()));
         assert_eq!(whole.rows().count(), MOST_ROWS);
-        let early = whole.rows().filter(|row| row.text.parse::<u64>().is_ok_and(|number| number < 5_000)).count();
+        let early =
+            whole.rows().filter(|row| row.text.parse::<u64>().is_ok_and(|number| number < 5_000)).count();
         assert!((850..1_150).contains(&early), "{early} of {MOST_ROWS} are from the first half");
     }
 }

@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn closed_fields_are_found_however_they_are_declared() {
-        let closed = |values: &[&str]| Some(values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>());
+        let closed =
+            |values: &[&str]| Some(values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>());
         for (field, values) in [
             (json!({"type": "string", "enum": ["a", "b"]}), closed(&["a", "b"])),
             (json!({"$ref": "#/$defs/Team"}), closed(&["x", "y"])),

@@ -19,8 +19,20 @@ const CALLS_A_LABEL: usize = 4;
 const MOST_WORDS: usize = 6;
 /// Fields that say something about the answer and are none: nobody has to learn them.
 const REMARKS: [&str; 14] = [
-    "confidence", "score", "probability", "certainty", "reason", "reasoning", "explanation", "rationale",
-    "justification", "thought", "thoughts", "analysis", "id", "evidence",
+    "confidence",
+    "score",
+    "probability",
+    "certainty",
+    "reason",
+    "reasoning",
+    "explanation",
+    "rationale",
+    "justification",
+    "thought",
+    "thoughts",
+    "analysis",
+    "id",
+    "evidence",
 ];
 
 /// Where the label of an answer is.
@@ -64,7 +76,10 @@ impl Shape {
         let declared = schema.and_then(schema::fields);
         if declared.is_none() && answers.objects * 2 < answers.count.max(1) {
             let closed = Closed::of(&answers.text, answers.count, None, false);
-            return closed.map_or_else(|| Self::free(Kind::Generate, Vec::new()), |closed| closed.shape(LabelPlace::Answer));
+            return closed.map_or_else(
+                || Self::free(Kind::Generate, Vec::new()),
+                |closed| closed.shape(LabelPlace::Answer),
+            );
         }
         let declared = declared.unwrap_or_else(|| undeclared(answers));
         let names = || declared.iter().map(|field| field.name.clone());
@@ -95,7 +110,9 @@ impl Shape {
         let mut labels = match self.place.as_ref()? {
             LabelPlace::Answer => vec![find(plain_label(answer))?],
             LabelPlace::Field(name) => match object(answer)?.get(name)? {
-                Value::Array(items) => items.iter().map(|item| find(&scalar(item)?)).collect::<Option<_>>()?,
+                Value::Array(items) => {
+                    items.iter().map(|item| find(&scalar(item)?)).collect::<Option<_>>()?
+                }
                 one => vec![find(&scalar(one)?)?],
             },
         };
@@ -107,10 +124,25 @@ impl Shape {
     /// The label that seems to mean "none of these".
     pub(super) fn out_of_scope(&self) -> Option<&str> {
         const NAMES: [&str; 16] = [
-            "other", "others", "none", "unknown", "n/a", "na", "null", "none of these", "none of the above",
-            "out of scope", "oos", "not applicable", "unclassified", "unclear", "irrelevant", "no match",
+            "other",
+            "others",
+            "none",
+            "unknown",
+            "n/a",
+            "na",
+            "null",
+            "none of these",
+            "none of the above",
+            "out of scope",
+            "oos",
+            "not applicable",
+            "unclassified",
+            "unclear",
+            "irrelevant",
+            "no match",
         ];
-        let names_it = |label: &&LabelCount| NAMES.contains(&fold(&label.label).replace(['_', '-'], " ").as_str());
+        let names_it =
+            |label: &&LabelCount| NAMES.contains(&fold(&label.label).replace(['_', '-'], " ").as_str());
         self.labels.iter().find(names_it).map(|label| label.label.as_str())
     }
 }
@@ -141,8 +173,8 @@ struct Closed {
 impl Closed {
     /// The values of a field as labels; `None` where they are not a closed set.
     fn of(field: &Field, answers: u64, declared: Option<&[String]>, is_list: bool) -> Option<Self> {
-        let declared: BTreeMap<String, &str> =
-            declared.unwrap_or_default().iter().map(|value| (fold(value), value.as_str())).collect();
+        let writable = declared.unwrap_or_default().iter().filter(|value| is_writable(value));
+        let declared: BTreeMap<String, &str> = writable.map(|value| (fold(value), value.as_str())).collect();
         let (mut labels, mut left_out) = (Vec::new(), Vec::new());
         for (folded, spellings) in &field.values {
             let calls = spellings.count();
@@ -157,7 +189,11 @@ impl Closed {
         }
         if declared.is_empty() {
             let covered: u64 = labels.iter().map(|label| label.calls).sum();
-            let all = if is_list { covered + left_out.iter().map(|label| label.calls).sum::<u64>() } else { answers };
+            let all = if is_list {
+                covered + left_out.iter().map(|label| label.calls).sum::<u64>()
+            } else {
+                answers
+            };
             let is_closed = field.is_counted()
                 && !labels.is_empty()
                 && covered as f64 >= CLOSED * all as f64
@@ -178,17 +214,30 @@ impl Closed {
 
     fn shape(self, place: LabelPlace) -> Shape {
         let Self { labels, left_out, multi, by_spelling } = self;
-        Shape { kind: Kind::Classify, place: Some(place), labels, left_out, multi, fields: Vec::new(), by_spelling }
+        Shape {
+            kind: Kind::Classify,
+            place: Some(place),
+            labels,
+            left_out,
+            multi,
+            fields: Vec::new(),
+            by_spelling,
+        }
     }
 }
 
-/// Whether a text could be a label in a task file, and is no refusal or sentence.
+/// Whether a text can stand as a label in a task file.
+fn is_writable(label: &str) -> bool {
+    !label.is_empty() && label.trim() == label && !label.contains(['|', '\n', '\r'])
+}
+
+/// Whether a text that nobody declared could be a label, and is no refusal or sentence.
 fn is_sayable(label: &str) -> bool {
     const REFUSALS: [&str; 7] =
         ["sorry", "i can't", "i can’t", "i cannot", "unable to", "as an ai", "i don't know"];
     let folded = fold(label);
-    !folded.is_empty()
-        && !label.contains(['|', '\n', '\r'])
+    is_writable(label)
+        && !folded.is_empty()
         && folded.split_whitespace().count() <= MOST_WORDS
         && !REFUSALS.iter().any(|refusal| folded.contains(refusal))
 }
@@ -222,14 +271,18 @@ mod tests {
 
     #[test]
     fn the_sort_of_work_follows_from_the_answers() {
-        let texts: Vec<String> = (0..40).map(|number| format!("A summary of text {number}, at length.")).collect();
+        let texts: Vec<String> =
+            (0..40).map(|number| format!("A summary of text {number}, at length.")).collect();
         let texts: Vec<(&str, usize)> = texts.iter().map(|text| (text.as_str(), 1)).collect();
         for (answers, kind, place) in [
             (&texts[..], Kind::Generate, None),
             (&[("yes", 9), ("no", 9)], Kind::Classify, Some(LabelPlace::Answer)),
             (&[("a", 1), ("b", 1), ("c", 1)], Kind::Generate, None),
             (
-                &[("{\"label\": \"a\", \"reason\": \"because\"}", 9), ("{\"label\": \"b\", \"confidence\": 0.5}", 9)],
+                &[
+                    ("{\"label\": \"a\", \"reason\": \"because\"}", 9),
+                    ("{\"label\": \"b\", \"confidence\": 0.5}", 9),
+                ],
                 Kind::Classify,
                 Some(LabelPlace::Field("label".to_owned())),
             ),
@@ -245,7 +298,10 @@ mod tests {
     fn a_schemas_labels_are_kept_also_when_they_are_rare() {
         let schema = json!({"type": "object", "properties": {
             "team": {"type": "string", "enum": ["billing", "refund", "Other"]}, "reason": {"type": "string"}}});
-        let found = shape(&[("{\"team\": \"billing\", \"reason\": \"x\"}", 5), ("{\"team\": \"other\"}", 1)], Some(&schema));
+        let found = shape(
+            &[("{\"team\": \"billing\", \"reason\": \"x\"}", 5), ("{\"team\": \"other\"}", 1)],
+            Some(&schema),
+        );
         assert_eq!(labels(&found), [("billing", 5), ("Other", 1), ("refund", 0)]);
         assert_eq!(found.out_of_scope(), Some("Other"));
     }

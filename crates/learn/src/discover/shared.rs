@@ -37,8 +37,7 @@ impl Shared {
             return;
         };
         self.prefix = common_prefix(&first[..self.prefix], &text[..other.prefix]);
-        self.suffix =
-            common_suffix(&first[first.len() - self.suffix..], &text[text.len() - other.suffix..]);
+        self.suffix = common_suffix(&first[first.len() - self.suffix..], &text[text.len() - other.suffix..]);
         self.shortest = self.shortest.min(other.shortest);
         self.longest = self.longest.max(other.longest);
     }
@@ -140,7 +139,10 @@ mod tests {
             (&["Classify: hello", "Classify: help me"][..], pattern("Classify: ", "")),
             (&["Text: \"aa\"\nLabel:", "Text: \"ab\"\nLabel:"], pattern("Text: \"", "\"\nLabel:")),
             (&["<mail>one</mail>", "<mail>once</mail>"], pattern("<mail>", "</mail>")),
-            (&["Please summarise this article about cats", "Please summarise this article on law"], pattern("Please summarise this article ", "")),
+            (
+                &["Please summarise this article about cats", "Please summarise this article on law"],
+                pattern("Please summarise this article ", ""),
+            ),
             (&["hello there", "help me"], whole.clone()),
             (&["Hi, my card is lost.", "Hi, my app is slow."], whole.clone()),
             (&["where is it?", "what is it?"], whole.clone()),

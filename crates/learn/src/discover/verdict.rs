@@ -104,7 +104,11 @@ fn by_probe(candidate: &Candidate, learnable: &Learnable) -> Ruling {
         );
         return more_or_keep(candidate, reason);
     }
-    let most = candidate.saving.as_ref().filter(|saving| saving.per == Period::Month).map(|saving| saving.interval.1);
+    let most = candidate
+        .saving
+        .as_ref()
+        .filter(|saving| saving.per == Period::Month)
+        .map(|saving| saving.interval.1);
     if let Some(most) = most.filter(|most| *most < LEAST_SAVING_A_MONTH) {
         return (Advice::KeepLarge, format!("it would save at most {most} a month"));
     }

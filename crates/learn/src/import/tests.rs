@@ -81,9 +81,15 @@ fn calls_are_counted_and_priced_from_their_tokens() {
     };
     assert_eq!(counts, expected);
     let call = &kept.calls[0].call;
-    assert_eq!((call.system_prompt().as_deref(), call.last_user_text().as_deref()), (Some("Route."), Some("hi")));
+    assert_eq!(
+        (call.system_prompt().as_deref(), call.last_user_text().as_deref()),
+        (Some("Route."), Some("hi"))
+    );
     // 500 tokens at $1, 500 cached at $0.10, 10 out at $10 per million.
-    assert_eq!((call.cost, call.cost_basis), (Some(Money::from_micro(500 + 50 + 100)), Some(CostBasis::PriceTable)));
+    assert_eq!(
+        (call.cost, call.cost_basis),
+        (Some(Money::from_micro(500 + 50 + 100)), Some(CostBasis::PriceTable))
+    );
     assert_eq!(kept.calls.iter().map(|found| found.line).collect::<Vec<_>>(), [1, 2, 4]);
 }
 
@@ -165,7 +171,10 @@ fn the_same_file_gives_the_same_digests_and_a_repeated_question_its_own() {
     assert_ne!(once[0], once[1], "two lines without an id are two calls");
     assert_eq!(once[2], once[3], "an id names one call");
     let both = read(&[("a.jsonl", log.as_bytes()), ("copy.jsonl", log.as_bytes())]).0;
-    assert_eq!(both.calls.iter().map(|found| found.content.clone()).collect::<Vec<_>>(), [once.clone(), once].concat());
+    assert_eq!(
+        both.calls.iter().map(|found| found.content.clone()).collect::<Vec<_>>(),
+        [once.clone(), once].concat()
+    );
 }
 
 #[test]
@@ -193,7 +202,8 @@ fn a_store_knows_what_was_imported_before() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("log.jsonl");
     std::fs::write(&path, format!("{CALL}\n{CALL}\nnonsense\n{FAILED}\n")).expect("written");
-    let store = sprat_store::Store::open(&format!("sqlite:{}", folder.path().join("s.db").display())).expect("opens");
+    let store =
+        sprat_store::Store::open(&format!("sqlite:{}", folder.path().join("s.db").display())).expect("opens");
     let log = LogFile::new(&path);
     let mut rejected = Vec::new();
     let mut again = || {
