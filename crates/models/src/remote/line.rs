@@ -92,8 +92,10 @@ impl Line {
                 Err(failure) => matches!(failure, Failure::Broken(_)),
             };
             let again_at = setback.again_after.map(|wait| Instant::now() + wait).filter(|at| *at < deadline);
+            // A busy provider is spared by the pace; the budget spares a broken one.
+            let is_busy = setback.what.as_ref().is_ok_and(Refusal::is_busy);
             match (again_at, setback.what) {
-                (Some(at), _) if tried < self.max_retries && self.budget.take() => {
+                (Some(at), _) if tried < self.max_retries && (is_busy || self.budget.take()) => {
                     drop(slot);
                     tried += 1;
                     let rest = self.rest(cx, at).await;

@@ -14,6 +14,8 @@ use tokio::time::{Instant, sleep_until};
 pub struct Pace {
     most: usize,
     state: Mutex<State>,
+    /// Only the first in line looks for a place.
+    line: tokio::sync::Mutex<()>,
     freed: Notify,
 }
 
@@ -37,28 +39,28 @@ impl Pace {
     pub fn new(most: usize) -> Arc<Self> {
         let most = most.max(1);
         let state = State { limit: most as f64, running: 0, not_before: None, cut_at: None };
-        Arc::new(Self { most, state: Mutex::new(state), freed: Notify::new() })
+        Arc::new(Self { most, state: Mutex::new(state), line: Default::default(), freed: Notify::new() })
     }
 
     /// Waits for a place. Never longer than `deadline` for the provider's sake; a caller that has to give up while
     /// it waits for other calls drops the future.
     pub async fn start(self: &Arc<Self>, deadline: Instant) -> Result<Slot, HeldBack> {
+        // Who is held back for too long need not stand in line to hear it.
+        held_until(&self.lock(), deadline)?;
+        // A fair lock: without it a call that comes back from a refusal would pass all that wait, and use up its tries.
+        let _first_in_line = self.line.lock().await;
         loop {
             // Listens before it looks, so that a place freed in between is not missed.
             let mut freed = pin!(self.freed.notified());
             freed.as_mut().enable();
             let held_until = {
                 let mut state = self.lock();
-                let now = Instant::now();
-                match state.not_before.filter(|at| *at > now) {
-                    Some(at) if at >= deadline => return Err(HeldBack(at - now)),
-                    Some(at) => Some(at),
-                    None if (state.running as f64) < state.limit.floor() => {
-                        state.running += 1;
-                        return Ok(Slot { pace: self.clone(), started: now });
-                    }
-                    None => None,
+                let held_until = held_until(&state, deadline)?;
+                if held_until.is_none() && (state.running as f64) < state.limit.floor() {
+                    state.running += 1;
+                    return Ok(Slot { pace: self.clone(), started: Instant::now() });
                 }
+                held_until
             };
             match held_until {
                 Some(at) => sleep_until(at).await,
@@ -74,6 +76,15 @@ impl Pace {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Until when everything is held back; an error where that is beyond the deadline.
+fn held_until(state: &State, deadline: Instant) -> Result<Option<Instant>, HeldBack> {
+    let now = Instant::now();
+    match state.not_before.filter(|at| *at > now) {
+        Some(at) if at >= deadline => Err(HeldBack(at - now)),
+        held_until => Ok(held_until),
     }
 }
 
@@ -181,6 +192,25 @@ mod tests {
             pace.start(soon()).await.unwrap().answered();
         }
         assert_eq!(pace.limit(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_get_their_places_in_the_order_they_came() {
+        let pace = Pace::new(1);
+        let order = Mutex::new(Vec::new());
+        let call = async |number: usize| {
+            // Refused once: the second try has to stand in line again.
+            for turn in 0..2 {
+                let slot = pace.start(soon()).await.unwrap();
+                order.lock().unwrap().push((turn, number));
+                sleep(Duration::from_millis(1)).await;
+                slot.refused(Duration::from_millis(1));
+            }
+        };
+        join_all((0..4).map(call)).await;
+        let expected: Vec<(usize, usize)> =
+            (0..2).flat_map(|turn| (0..4).map(move |number| (turn, number))).collect();
+        assert_eq!(order.into_inner().unwrap(), expected);
     }
 
     #[tokio::test(start_paused = true)]

@@ -50,7 +50,7 @@ pub fn is_worth_a_retry(status: u16, headers: &HeaderMap) -> bool {
 }
 
 /// Keeps retries a small share of calls: each answer earns a tenth of one, up to a reserve. Without it a provider
-/// in trouble would get several times its usual load.
+/// in trouble would get several times its usual load. Refusals of a busy provider need none: the pace holds those back.
 #[derive(Debug)]
 pub struct Budget(Mutex<f64>);
 

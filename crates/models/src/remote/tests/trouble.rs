@@ -76,7 +76,7 @@ async fn a_wait_beyond_the_deadline_is_not_begun() {
 #[tokio::test]
 async fn a_storm_of_429s_passes_without_a_row_being_lost() {
     let server = Server::new(|number, _| match number {
-        0..15 => vec![Act::reply(429, &[("retry-after-ms", "2")], "text/plain", "")],
+        0..60 => vec![Act::reply(429, &[("retry-after-ms", "2")], "text/plain", "")],
         _ => says("refund"),
     })
     .await;
@@ -86,7 +86,7 @@ async fn a_storm_of_429s_passes_without_a_row_being_lost() {
         "{:?}",
         lines(&attempts)
     );
-    assert_eq!(server.seen().len(), 45);
+    assert_eq!(server.seen().len(), 90);
 }
 
 #[tokio::test]
