@@ -14,7 +14,7 @@ use sprat_learn::bulk::{Answered, Answerer, Done, Job, run};
 use sprat_task::{Answer, Input, ModelId, Money};
 use tokio_util::sync::CancellationToken;
 
-const ROWS: u32 = 1_000_000;
+const ROWS: u64 = 1_000_000;
 
 struct Instant;
 

@@ -3,6 +3,7 @@
 pub mod advice;
 pub mod bulk;
 pub mod certify;
+pub mod choose;
 pub mod curate;
 pub mod discover;
 pub mod evaluate;

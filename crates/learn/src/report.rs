@@ -1,22 +1,29 @@
 //! The report of a release as one HTML file: for a manager on the first screen, for an engineer below it. It loads
 //! nothing, runs nothing, and can be read on a phone, on paper and by a screen reader.
 
+mod axis;
+mod figures;
 mod format;
+mod methods;
 mod plots;
 mod policy;
+mod promise;
+mod risk_coverage;
 mod svg;
+mod tables;
 #[cfg(test)]
 mod tests;
-mod view;
 mod words;
 
 use askama::Template;
 
 use crate::evidence::{Evidence, OutOfScope};
+use figures::Figure;
 use format::{count, moment, shown};
 use plots::Plot;
-use view::{Figure, LabelRow, RungRow};
-use words::{Promise, Terms};
+use promise::Promise;
+use tables::{LabelRow, RungRow};
+use words::Terms;
 
 const STYLE: &str = include_str!("../templates/report.css");
 
@@ -54,7 +61,7 @@ struct Page {
     right_label: &'static str,
     labels: Vec<LabelRow>,
     further_labels: Vec<LabelRow>,
-    out_of_scope: Option<Vec<(&'static str, String)>>,
+    out_of_scope: Option<Vec<(String, String)>>,
     data: Vec<(&'static str, String)>,
     notices: Vec<String>,
     next: String,
@@ -74,24 +81,24 @@ impl Page {
     fn of(evidence: &Evidence) -> Self {
         let Evidence { plots, certificate, rows, .. } = evidence;
         let terms = Terms::of(certificate.guarantee);
-        let mut labels = view::labels(&plots.labels);
+        let mut labels = tables::labels(&plots.labels);
         let further_labels = labels.split_off(labels.len().min(LABELS_AT_ONCE));
-        let out_of_scope = |found: &OutOfScope| view::out_of_scope(found, evidence.ladder.rows);
+        let out_of_scope = |found: &OutOfScope| tables::out_of_scope(found, evidence.ladder.rows, &terms);
         Self {
             policy: policy::policy(STYLE),
             style: STYLE,
             task: shown(evidence.task.as_str()),
             release: evidence.release.as_ref().map(|release| shown(&release.to_string())),
             created: moment(evidence.created_unix_ms),
-            provenances: view::provenances(evidence),
-            promise: Promise::of(certificate, rows),
-            others: evidence.other_certificates.iter().map(|other| Promise::of(other, rows)).collect(),
+            provenances: figures::provenances(evidence),
+            promise: Promise::of(certificate, rows, true),
+            others: evidence.other_certificates.iter().map(|other| Promise::of(other, rows, false)).collect(),
             judged: terms.judged,
-            figures: view::figures(evidence, &terms),
-            rung_columns: view::rung_columns(&terms),
-            rungs: view::rungs(evidence),
+            figures: figures::figures(evidence, &terms),
+            rung_columns: tables::rung_columns(&terms),
+            rungs: tables::rungs(evidence),
             plots: vec![
-                plots::risk_coverage(plots, certificate, &terms),
+                risk_coverage::risk_coverage(plots, certificate, &terms),
                 plots::reliability(plots, &terms),
                 plots::learning_curve(evidence, &terms),
             ],
@@ -101,13 +108,13 @@ impl Page {
             labels,
             further_labels,
             out_of_scope: evidence.out_of_scope.as_ref().map(out_of_scope),
-            data: view::data(evidence),
+            data: tables::data(evidence),
             notices: evidence.notices.iter().map(|notice| words::closed(&shown(notice))).collect(),
             // It may begin with a command, which a capital would break.
             next: shown(&evidence.next),
-            methods: words::methods(evidence),
-            look: words::look(certificate),
-            binding: view::binding(&certificate.binding, certificate.guarantee),
+            methods: methods::methods(evidence),
+            look: promise::look(certificate),
+            binding: tables::binding(&certificate.binding, certificate.guarantee),
         }
     }
 }

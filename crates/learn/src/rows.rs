@@ -251,7 +251,7 @@ fn with_others(problem: Problem, others: usize) -> Problem {
         return problem;
     }
     let rows = if others == 1 { "row is bad too" } else { "rows are bad too" };
-    let more = format!("{others} more {rows}; `--skip-bad` sets them aside in a file");
+    let more = format!("{others} more {rows}; `--rejects FILE` sets them aside");
     let hint = match &problem.hint {
         Some(hint) => format!("{hint} ({more})"),
         None => more,

@@ -213,9 +213,9 @@ fn cells(shape: &Shape, batch: &Batch, index: usize, row: &Row) -> Vec<Value> {
                 .map(|name| object.get_mut(name).map(Value::take).unwrap_or_default())
                 .collect(),
             _ => {
-                let raw = String::from_utf8_lossy(bytes).into_owned();
-                let nulls = vec![Value::Null; shape.names.len().saturating_sub(1)];
-                nulls.into_iter().chain([Value::String(raw)]).collect()
+                let raw = || Value::String(String::from_utf8_lossy(bytes).into_owned());
+                let is_raw = |name: &String| shape.raw.as_ref() == Some(name);
+                shape.names.iter().map(|name| if is_raw(name) { raw() } else { Value::Null }).collect()
             }
         },
         _ => match &batch.arrow {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::BufRead;
 
 use serde::Deserializer;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, MapAccess, SeqAccess, Visitor};
 use sprat_task::Problem;
 use sprat_task::problem::list;
 
@@ -43,6 +43,11 @@ impl Shape {
     pub fn new(plan: &Plan, job: &Job) -> Result<Self, Problem> {
         let format = output_format(plan, job);
         let mut names = names_of(&plan.columns);
+        if matches!(format, Format::Jsonl | Format::Parquet)
+            && !matches!(plan.columns, InputColumns::Lines { .. })
+        {
+            name_the_nameless(&mut names);
+        }
         let has_bad_lines = matches!(plan.columns, InputColumns::Lines { has_bad_lines: true, .. });
         let wanted = || ADDED.into_iter().chain(has_bad_lines.then_some(RAW));
         let collides = |prefix: &str| wanted().any(|name| names.contains(&format!("{prefix}{name}")));
@@ -107,6 +112,15 @@ fn names_of(columns: &InputColumns) -> Vec<String> {
     }
 }
 
+/// A column without a name has one by its place: CSV can do without, the others would mix several up.
+fn name_the_nameless(names: &mut [String]) {
+    for (index, name) in names.iter_mut().enumerate() {
+        if name.is_empty() {
+            *name = format!("column_{}", index + 1);
+        }
+    }
+}
+
 /// Says at once, not after an hour, that a column can't be written in the output's format.
 fn unreadable_column(columns: &InputColumns, format: Format, file: &str) -> Result<(), Problem> {
     let InputColumns::Arrow { schema, .. } = columns else { return Ok(()) };
@@ -134,10 +148,16 @@ pub fn keys_of_lines<R: BufRead>(mut lines: Lines<R>, file: &str) -> Result<(Nam
         if content.trim_ascii().is_empty() {
             continue;
         }
+        let known = keys.names.len();
         let mut json = serde_json::Deserializer::from_slice(content);
-        let is_object =
-            std::str::from_utf8(content).is_ok() && (&mut json).deserialize_map(&mut keys).is_ok();
-        has_bad_lines |= !is_object || json.end().is_err();
+        let is_good = std::str::from_utf8(content).is_ok()
+            && (&mut json).deserialize_map(&mut keys).is_ok()
+            && json.end().is_ok();
+        if !is_good {
+            keys.names.truncate(known); // a bad line is kept as a whole and needs no columns
+            keys.last = 0;
+            has_bad_lines = true;
+        }
     }
     Ok((keys.names.into(), has_bad_lines))
 }
@@ -173,8 +193,60 @@ impl<'de> Visitor<'de> for &mut Keys {
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
         while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
             self.add(&key);
-            map.next_value::<IgnoredAny>()?;
+            map.next_value::<Checked>()?;
         }
         Ok(())
+    }
+}
+
+/// A value that is read to its end and forgotten. Unlike [`serde::de::IgnoredAny`] it stumbles over whatever a row's own
+/// reading would stumble over (half a character, too deep a nesting), so that the two agree on which lines are bad.
+struct Checked;
+
+impl<'de> Deserialize<'de> for Checked {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Checked {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut items: S) -> Result<Self, S::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Self, M::Error> {
+        while members.next_entry::<Self, Self>()?.is_some() {}
+        Ok(self)
     }
 }

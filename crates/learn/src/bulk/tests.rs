@@ -200,6 +200,15 @@ fn bad_rows_stay_rows_with_an_error() {
         assert_eq!(folder.read(output).lines().count(), rows);
         assert_eq!(summary.notices, ["lines that are not JSON are kept in `raw`"]);
     }
+    let deep = format!("{{\"text\":\"ab\",\"x\":{}1{}}}", "[".repeat(200), "]".repeat(200));
+    for bad in ["{\"text\":\"ab\",\"x\":\"\\ud800\"}", "{\"text\":\"ab\",\"x\":1e999}", "[1]", "7", &deep] {
+        folder.write("one.jsonl", format!("{{\"text\":\"ab\"}}\n{bad}"));
+        finished(&Job { force: true, ..folder.job("one.jsonl", "one.out.jsonl") }, &Fake::default());
+        let row: serde_json::Value =
+            serde_json::from_str(folder.read("one.out.jsonl").lines().nth(1).expect("two rows"))
+                .expect("JSON");
+        assert_eq!((row["raw"].as_str(), row["answer"].is_null()), (Some(bad), true), "{bad}");
+    }
     let lines: Vec<serde_json::Value> =
         folder.read("out.jsonl").lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(lines[2]["raw"], "nonsense \u{FFFD}");

@@ -92,7 +92,7 @@ pub(super) fn not_utf8(file: &str, line: u64, column: u64) -> Problem {
     Problem::new(format!("byte {column} of the line is not UTF-8"))
         .at(file, line)
         .column(column)
-        .hint("save the file as UTF-8, or set such rows aside with `--skip-bad`")
+        .hint("save the file as UTF-8, or set such rows aside with `--rejects FILE`")
 }
 
 fn never_closed(record: &Record, file: &str) -> Problem {

@@ -121,7 +121,7 @@ fn the_first_bad_row_says_how_many_more_there_are() {
     let message = said("a.csv", "text,label\na,nope\nb,refund\nc,nope\nd,nope\n");
     assert!(message.starts_with("error: label `nope`"), "{message}");
     assert!(
-        message.ends_with("hint: 2 more rows are bad too; `--skip-bad` sets them aside in a file"),
+        message.ends_with("hint: 2 more rows are bad too; `--rejects FILE` sets them aside"),
         "{message}"
     );
 }
@@ -185,13 +185,13 @@ fn what_is_not_text_is_told_with_its_place() {
         "a.csv",
         b"text,label\nh\xC3\xA9llo \xFF,refund\n",
         "error: byte 8 of the line is not UTF-8\n  --> a.csv:2:8\n\
-         hint: save the file as UTF-8, or set such rows aside with `--skip-bad`",
+         hint: save the file as UTF-8, or set such rows aside with `--rejects FILE`",
     );
     check(
         "a.jsonl",
         b"{\"text\":\"\xFF\",\"label\":\"refund\"}\n",
         "error: byte 10 of the line is not UTF-8\n  --> a.jsonl:1:10\n\
-         hint: save the file as UTF-8, or set such rows aside with `--skip-bad`",
+         hint: save the file as UTF-8, or set such rows aside with `--rejects FILE`",
     );
     check(
         "a.csv",

@@ -1,0 +1,41 @@
+# The two commands of the README are `make demo` and `make test`. Both build with the same profile, so that nothing is
+# built twice.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+CARGO ?= cargo
+
+.PHONY: help demo test check bench tools
+
+help: ## what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+demo: tools ## the whole loop on examples/tickets, offline, in about a minute
+	$(CARGO) build -p sprat
+	target/debug/sprat demo
+
+test: tools check ## every test; no network beyond package registries, no key
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) nextest run --workspace --no-fail-fast && $(CARGO) test --workspace --doc; \
+	else \
+		$(CARGO) test --workspace --no-fail-fast; \
+	fi
+
+check: tools ## format, lints and licences, as far as the tools are there
+	@if $(CARGO) fmt --version >/dev/null 2>&1; then $(CARGO) fmt --all --check; \
+		else echo "SKIPPED: formatting, because rustfmt is not installed (rustup component add rustfmt)"; fi
+	@if $(CARGO) clippy --version >/dev/null 2>&1; then $(CARGO) clippy --workspace --all-targets -- -D warnings; \
+		else echo "SKIPPED: lints, because clippy is not installed (rustup component add clippy)"; fi
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
+		else echo "SKIPPED: licences and advisories, because cargo-deny is not installed (cargo install cargo-deny)"; fi
+
+bench: ## the tables of docs/benchmarks.md, beside their peers (about an hour)
+	bench/run all
+
+# A C compiler, for SQLite, ring and zstd: Rust itself needs its linker. Nothing else is needed.
+tools:
+	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install it with rustup"; exit 2; }
+	@command -v cc >/dev/null || { \
+		echo "installing a C compiler and linker (Rust needs its linker too)"; \
+		if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq gcc libc6-dev; \
+		else sudo apt-get update -qq && sudo apt-get install -y -qq gcc libc6-dev; fi; }

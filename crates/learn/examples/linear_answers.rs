@@ -1,0 +1,56 @@
+//! Fits the linear rung on all rows of some files, keeping none to certify on, and says what it answers to the rows of
+//! another: accuracy beside libraries that are trained on the same rows.
+//!
+//! `linear_answers tasks/tickets.toml holdout.csv rows.csv more.csv > answers.json`
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use futures::executor::block_on;
+use serde_json::json;
+use sprat_learn::curate::curate;
+use sprat_learn::observe::ask;
+use sprat_learn::rows::{ReadOptions, read_labelled};
+use sprat_learn::split::folds;
+use sprat_models::linear::{Config, LinearTrainer};
+use sprat_task::{Input, Source, Task, Trainer, Training, read_task};
+
+/// As in `sprat learn`, with the seed of a workspace that names none.
+const FOLDS: u32 = 5;
+const SEED: u64 = 0;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let files: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let [task, asked, taught @ ..] = files.as_slice() else {
+        return Err("usage: linear_answers TASK.toml ASKED.csv ROWS...".into());
+    };
+    let task = open(task)?;
+    let read = |files: &[PathBuf]| read_labelled(files, &task, &ReadOptions::default());
+    let curated = curate(read(taught)?.rows, &task);
+    let kept: Vec<usize> = (0..curated.rows.len()).filter(|row| !curated.outvoted[*row]).collect();
+    let folds = folds(&curated, &kept, FOLDS, SEED);
+    let rows: Vec<_> = kept.iter().map(|row| curated.rows[*row].clone()).collect();
+    let folder = std::env::temp_dir().join(format!("linear-answers-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let training = Training { seed: SEED, threads: 1, progress: &|_| ControlFlow::Continue(()) };
+    let trainer = LinearTrainer::new("linear".into(), Config::default());
+    let fitted = trainer.fit(&training, &task, &rows, &folds, &folder);
+    let inputs: Vec<Input> =
+        read(std::slice::from_ref(asked))?.rows.into_iter().map(|row| row.input).collect();
+    let answers = fitted.map(|fitted| block_on(ask(fitted.model.as_ref(), &task, &inputs, |_| {})));
+    std::fs::remove_dir_all(&folder)?;
+    let line = |attempt: &sprat_task::Attempt| attempt.prediction().map(|said| said.answer.to_line());
+    let answers: Vec<Option<String>> = answers?.iter().map(line).collect();
+    println!("{}", json!({ "trained_on": rows.len(), "answers": answers }));
+    Ok(())
+}
+
+fn open(path: &Path) -> Result<Task, Box<dyn std::error::Error>> {
+    let source = Source::new(path.display().to_string(), std::fs::read_to_string(path)?);
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let beside = |file: &str| {
+        let labels = path.parent().unwrap_or(Path::new(".")).join(file);
+        std::fs::read_to_string(labels).map_err(|error| error.to_string())
+    };
+    Ok(read_task(&name, &source, beside)?)
+}
