@@ -197,9 +197,9 @@ impl<'a> Sink<'a> {
 
     fn row(&mut self, Row { row, foreign_large }: Row) {
         self.foreign += usize::from(foreign_large);
-        let characters = row.input.text.len();
-        if characters > LONG_TEXT && self.long.as_ref().is_none_or(|(longest, _)| characters > *longest) {
-            self.long = Some((row.input.text.chars().count(), format!("{}:{}", self.file, row.line)));
+        let characters = if row.input.text.len() > LONG_TEXT { row.input.text.chars().count() } else { 0 };
+        if characters > self.long.as_ref().map_or(LONG_TEXT, |(longest, _)| *longest) {
+            self.long = Some((characters, format!("{}:{}", self.file, row.line)));
         }
         if row.target().is_some() { &mut self.set.rows } else { &mut self.set.unlabelled }.push(row);
     }

@@ -49,8 +49,8 @@ pub(crate) fn object_of(line: &Line<'_>, file: &str) -> Result<Map<String, Value
 
 fn json_problem(error: &serde_json::Error, text: &str, line: &Line<'_>, file: &str) -> Problem {
     // serde_json counts columns in bytes, people in characters.
-    let bytes = text.floor_char_boundary(error.column().saturating_sub(1));
-    let column = text[..bytes].chars().count() as u64 + 1;
+    let bytes = error.column().saturating_sub(1);
+    let column = text.char_indices().take_while(|(at, _)| *at < bytes).count() as u64 + 1;
     let said = error.to_string();
     let reason = said.split(" at line ").next().unwrap_or(&said);
     if error.is_eof() {

@@ -271,6 +271,12 @@ fn json_that_breaks_off_or_is_no_object_has_its_line() {
          hint: a line break inside a text is written \\n in JSON",
     );
     check(
+        "a.jsonl",
+        "{\"text\":\"é😀\",\"label\":\"b",
+        "error: the line breaks off in the middle\n  --> a.jsonl:1:23\n\
+         hint: the file was cut off while it was written; remove its last line",
+    );
+    check(
         "a.json",
         "[{\"text\":\"a\",\"label\":\"refund\"}]\n",
         "error: the line is a JSON array, not an object\n  --> a.json:1\n\
