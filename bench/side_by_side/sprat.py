@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .data import DataSet, Rows, all_labels, write_csv
+from .data import DataSet, Rows, write_csv
 
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", "target"))
 WORK = Path("target/bench")
@@ -19,7 +19,7 @@ class Failed(Exception):
 
 
 def build() -> None:
-    """Builds the release binary and the examples, unless SPRAT_BENCH_BUILT says that this was done."""
+    """Builds the release binary and the examples, unless SPRAT_BENCH_BUILT names the commit whose are there."""
     if os.environ.get("SPRAT_BENCH_BUILT"):
         return
     run(["cargo", "build", "--release", "-p", "sprat"])
@@ -48,7 +48,7 @@ def asked(command: list, given: str | None = None):
 
 
 def version() -> str:
-    commit = run(["git", "rev-parse", "--short", "HEAD"]).strip()
+    commit = os.environ.get("SPRAT_BENCH_BUILT") or run(["git", "rev-parse", "--short", "HEAD"]).strip()
     return f"{run([binary(), '--version']).strip()} ({commit})"
 
 
@@ -85,7 +85,3 @@ class Workspace:
         """Runs `sprat ... --json` here and reads what it prints."""
         print(f"   sprat {' '.join(str(Path(word).name) for word in arguments)}", file=sys.stderr, flush=True)
         return asked([binary(), *arguments, "--json", "--workspace", self.root])
-
-
-def labels_of(found: DataSet, *parts: Rows) -> list[str]:
-    return all_labels(found, *parts)
