@@ -29,6 +29,11 @@ impl App {
         Self { folder, ..self.clone() }
     }
 
+    /// The same for a command that is a step of another one: with `--json` it keeps its object to itself.
+    pub fn muted_where_json(&self) -> Self {
+        Self { out: self.out.muted_where_json(), ..self.clone() }
+    }
+
     /// Everything that is shown goes through here.
     pub fn out(&self) -> &Output {
         &self.out
@@ -53,6 +58,13 @@ impl App {
     /// The workspace, read and checked.
     pub fn workspace(&self) -> Result<Workspace, Failure> {
         Workspace::open(&self.folder()?)
+    }
+
+    /// The workspace; with every default where there is no `sprat.toml`, so that a log can be looked at before
+    /// anything is configured.
+    pub fn workspace_or_default(&self) -> Result<Workspace, Failure> {
+        let folder = self.folder()?;
+        if folder.join(crate::config::FILE).exists() { Workspace::open(&folder) } else { Ok(Workspace::bare(&folder)) }
     }
 
     /// Now, in milliseconds since 1970. The one clock of the commands.

@@ -129,6 +129,11 @@ fn read_tables(source: &Source, faults: &mut Faults) -> Config {
             ),
         }
     }
+    for model in config.models.values_mut() {
+        if let ModelConfig::Linear(linear) = model {
+            linear.seed = config.defaults.seed;
+        }
+    }
     config
 }
 

@@ -1,5 +1,7 @@
 //! The first Ctrl-C asks the work to stop where nothing is lost; the second stops at once.
 
+use std::io::Write;
+
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
@@ -15,7 +17,10 @@ pub fn listen(cancel: &CancellationToken) -> Result<(), Failure> {
             std::process::exit(STOPPED);
         }
         cancel.cancel();
-        eprintln!("\nstopping where nothing is lost; Ctrl-C again stops at once");
+        // There is nobody left to tell when stderr is closed.
+        let _ = writeln!(std::io::stderr(), "\nstopping where nothing is lost; Ctrl-C again stops at once");
     })
-    .map_err(|error| Failure::ours(format!("can't listen for Ctrl-C: {error}")))
+    .map_err(|error| Failure::ours(format!("can't listen for Ctrl-C: {error}")))?;
+    tracing::debug!("listening for Ctrl-C");
+    Ok(())
 }

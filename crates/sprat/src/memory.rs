@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use sprat_models::remote::PriceTable;
 use sprat_store::{Store, StoreError};
 use sprat_task::Problem;
 
 use crate::failure::Failure;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, shown};
 
 impl Workspace {
     /// The folder of everything Sprat writes.
@@ -21,11 +22,26 @@ impl Workspace {
 
     /// The store, opened; made where there is none.
     pub fn store(&self) -> Result<Store, Failure> {
-        let url = match self.config.store.strip_prefix("sqlite:") {
+        Ok(Store::open(&self.store_url())?)
+    }
+
+    /// The store's address, with its path resolved against the workspace's folder.
+    pub fn store_url(&self) -> String {
+        match self.config.store.strip_prefix("sqlite:") {
             Some(path) => format!("sqlite:{}", self.root.join(path).display()),
             None => self.config.store.clone(),
-        };
-        Ok(Store::open(&url)?)
+        }
+    }
+
+    /// The price table, with the workspace's own laid over it.
+    pub fn prices(&self) -> Result<PriceTable, Problem> {
+        let built_in = PriceTable::built_in()?;
+        let Some(file) = &self.config.prices else { return Ok(built_in) };
+        let path = self.root.join(file);
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Problem::in_file(shown(&path), format!("the prices can't be read: {error}"))
+        })?;
+        Ok(built_in.with(PriceTable::read(file, &text)?))
     }
 
     /// Threads for training and bulk work.

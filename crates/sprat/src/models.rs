@@ -13,7 +13,7 @@ use sprat_models::remote::{
 use sprat_models::retrieval::NeighbourIndex;
 use sprat_store::Store;
 use sprat_task::{
-    Answer, Input, LabelledRow, Last, Model, ModelId, Money, Problem, RungRecord, Sha256Hex, Task, Trainer,
+    Answer, Input, LabelledRow, Last, Model, ModelId, Money, Price, Problem, RungRecord, Sha256Hex, Task, Trainer,
 };
 
 use crate::config::{ModelConfig, Remote};
@@ -37,22 +37,13 @@ pub struct Large {
 impl<'a> Models<'a> {
     /// Reads the price table, with the workspace's own laid over it.
     pub fn open(workspace: &'a Workspace) -> Result<Self, Failure> {
-        let built_in = PriceTable::built_in()?;
-        let prices = match &workspace.config.prices {
-            None => built_in,
-            Some(file) => {
-                let path = workspace.root.join(file);
-                let text = std::fs::read_to_string(&path)
-                    .map_err(|error| Problem::in_file(path.display(), format!("the prices can't be read: {error}")))?;
-                built_in.with(PriceTable::read(file, &text)?)
-            }
-        };
+        let prices = workspace.prices()?;
         Ok(Self { workspace, prices })
     }
 
-    /// The price table.
-    pub fn prices(&self) -> &PriceTable {
-        &self.prices
+    /// What a model of this name costs, whoever's it is; `None` where the table doesn't know it.
+    pub fn price(&self, model: &str) -> Option<Price> {
+        self.prices.find(None, model).ok().map(|found| found.price)
     }
 
     /// Where each rung of a task comes from, and a sentence for each rung that this build can't make.

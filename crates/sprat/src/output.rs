@@ -35,6 +35,8 @@ const CYAN: Style = AnsiColor::Cyan.on_default().bold();
 #[derive(Clone)]
 pub struct Output {
     inner: Arc<Inner>,
+    /// Says nothing on stdout: for a command that is a step of another one.
+    muted: bool,
 }
 
 struct Inner {
@@ -74,7 +76,14 @@ impl Output {
                 cancel,
                 broken: Mutex::new(None),
             }),
+            muted: false,
         }
+    }
+
+    /// The same, but with `--json` silent on stdout: for a command that is a step of another one, whose object is the
+    /// only one there.
+    pub fn muted_where_json(&self) -> Self {
+        Self { muted: self.is_json(), ..self.clone() }
     }
 
     /// Whether stdout must carry one JSON object and nothing else.
@@ -109,6 +118,13 @@ impl Output {
         self.line(wrap::fold(&sentence.to_string(), self.inner.width));
     }
 
+    /// A command that is about to run, as it would be typed.
+    pub fn command(&self, line: &str) {
+        if !self.is_json() {
+            self.text(&format!("\n{}\n", paint(self.inner.stdout_colour, CYAN, &format!("$ {line}"))));
+        }
+    }
+
     /// The title of what follows, with an empty line above it.
     pub fn heading(&self, title: impl Display) {
         self.text(&format!(
@@ -140,6 +156,9 @@ impl Output {
 
     /// Text for stdout, as it is.
     pub fn text(&self, text: &str) {
+        if self.muted {
+            return;
+        }
         let mut broken = self.inner.broken.lock().unwrap_or_else(PoisonError::into_inner);
         if broken.is_none()
             && let Err(error) = io::stdout().write_all(text.as_bytes())

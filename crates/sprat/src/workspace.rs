@@ -69,6 +69,12 @@ impl Workspace {
         }
     }
 
+    /// A folder without a `sprat.toml`: every default, no task.
+    pub fn bare(root: &Path) -> Self {
+        let source = Source::new(config::FILE, "");
+        Self { root: root.to_owned(), config: Config::default(), source, tasks: BTreeMap::new() }
+    }
+
     /// The task of this name.
     pub fn task(&self, name: &str) -> Result<&Task, Problem> {
         self.tasks.get(name).map(|(task, _)| task).ok_or_else(|| {

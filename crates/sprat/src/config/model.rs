@@ -24,7 +24,7 @@ pub enum ModelConfig {
     Remote(Box<Remote>),
 }
 
-/// Settings of a linear model. Its seed is the workspace's.
+/// Settings of a linear model. Its seed is that of `[defaults]`.
 pub type Linear = linear::Config;
 
 /// A model whose files are on this machine or can be fetched.
@@ -48,7 +48,7 @@ impl ModelConfig {
 
 /// The keys of each kind, as the structs below have them.
 pub const KEYS: [(&str, &[&str]); 4] = [
-    ("linear", &["kind", "cost", "epochs", "tolerance", "balance", "max_features"]),
+    ("linear", &["kind", "cost", "epochs", "tolerance", "balance", "in_scope_loss", "max_features"]),
     ("encoder", &["kind", "source"]),
     ("decoder", &["kind", "source"]),
     ("remote", remote::KEYS),
@@ -67,6 +67,7 @@ struct LinearTable {
     epochs: Option<Spanned<i64>>,
     tolerance: Option<Spanned<f64>>,
     balance: Option<Spanned<f64>>,
+    in_scope_loss: Option<Spanned<f64>>,
     max_features: Option<Spanned<i64>>,
 }
 
@@ -168,14 +169,12 @@ fn linear(source: &Source, table: LinearTable) -> Result<Linear, Problem> {
             .problem_at(value, format!("`{name}` = {} is out of range", value.get_ref()))
             .allowed(format!("more than 0 and at most {most}"))),
     };
-    let balance = match &table.balance {
-        None => defaults.balance,
-        Some(value) if (0.0..=1.0).contains(value.get_ref()) => *value.get_ref() as f32,
-        Some(value) => {
-            return Err(source
-                .problem_at(value, format!("`balance` = {} is out of range", value.get_ref()))
-                .allowed("0 to 1"));
-        }
+    let share = |name: &str, value: &Option<Spanned<f64>>, default: f32| match value {
+        None => Ok(default),
+        Some(value) if (0.0..=1.0).contains(value.get_ref()) => Ok(*value.get_ref() as f32),
+        Some(value) => Err(source
+            .problem_at(value, format!("`{name}` = {} is out of range", value.get_ref()))
+            .allowed("0 to 1")),
     };
     let epochs = file::whole(source, "epochs", table.epochs.as_ref(), 1, 1_000)?;
     let max_features = file::whole(source, "max_features", table.max_features.as_ref(), 1_000, 10_000_000)?;
@@ -184,7 +183,8 @@ fn linear(source: &Source, table: LinearTable) -> Result<Linear, Problem> {
         cost: number("cost", &table.cost, defaults.cost, 1e6)?,
         epochs: epochs.and_then(|epochs| u32::try_from(epochs).ok()).unwrap_or(defaults.epochs),
         tolerance: number("tolerance", &table.tolerance, defaults.tolerance, 1.0)?,
-        balance,
+        balance: share("balance", &table.balance, defaults.balance)?,
+        in_scope_loss: share("in_scope_loss", &table.in_scope_loss, defaults.in_scope_loss)?,
         max_features: max_features
             .and_then(|most| usize::try_from(most).ok())
             .unwrap_or(defaults.max_features),

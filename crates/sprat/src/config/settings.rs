@@ -77,6 +77,7 @@ pub fn of_config(config: &Config, source: &Source, root: &std::path::Path) -> Ve
                 all.add(&["models", name, "epochs"], linear.epochs);
                 all.add(&["models", name, "tolerance"], short(linear.tolerance));
                 all.add(&["models", name, "balance"], short(linear.balance));
+                all.add(&["models", name, "in_scope_loss"], short(linear.in_scope_loss));
                 all.add(&["models", name, "max_features"], linear.max_features);
             }
             ModelConfig::Encoder(local) | ModelConfig::Decoder(local) => {

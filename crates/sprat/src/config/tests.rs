@@ -85,9 +85,11 @@ fn an_empty_file_is_the_defaults_and_linear_is_built_in() {
 
 #[test]
 fn settings_of_the_linear_model_change_it() {
-    let config = read(&source("[models.linear]\nkind = \"linear\"\ncost = 2\nepochs = 30\n")).expect("valid");
+    let text = "[models.linear]\nkind = \"linear\"\ncost = 2\nepochs = 30\n[defaults]\nseed = 7\n";
+    let config = read(&source(text)).expect("valid");
     let ModelConfig::Linear(linear) = &config.models["linear"] else { panic!("`linear` is linear") };
-    assert_eq!((linear.cost, linear.epochs, linear.balance), (2.0, 30, Linear::default().balance));
+    let expected = Linear { cost: 2.0, epochs: 30, seed: 7, ..Linear::default() };
+    assert_eq!(linear, &expected);
 }
 
 #[test]
@@ -120,18 +122,18 @@ fn a_price_is_written_in_dollars_per_million_tokens() {
 #[test]
 fn each_fault_is_told_with_its_place_and_what_would_be_right() {
     for (text, parts) in [
-        (&replay("api_key = { env = \"X\" }"), &["need no key", ":5:11"][..]),
-        (&replay("base_url = \"http://h/v1\""), &["no address", ":5:12"]),
-        (&replay("price = { input = 1 }"), &["`output` is missing", ":5:"]),
-        (&openai("path = \"a.jsonl\""), &["belongs to provider = \"replay\"", ":5:8"]),
-        (&openai("waits = true"), &["belongs to provider = \"replay\"", ":5:9"]),
-        (&openai("temperature = 3"), &["`temperature` must be 0 to 2", ":5:15"]),
-        (&openai("timeout_ms = 0"), &["`timeout_ms` = 0 is out of range", "1 to 3600000"]),
-        (&openai("json_schema = \"of\""), &["not a value of `json_schema`", "did you mean `off`?"]),
-        (&openai("hardware_cost_per_hour = 2"), &["for provider `compatible` only", ":5:26"]),
-        (&openai("price = { input = -1, output = 1 }"), &["`input` = -1 is not a price", ":5:19"]),
-        (&openai("extra = { day = 2026-01-01 }"), &["that JSON doesn't have", ":5:9"]),
-        (&openai("extra = 3"), &["wrong type", ":5:9"]),
+        (replay("api_key = { env = \"X\" }").as_str(), &["need no key", ":5:11"][..]),
+        (replay("base_url = \"http://h/v1\"").as_str(), &["no address", ":5:12"]),
+        (replay("price = { input = 1 }").as_str(), &["`output` is missing", ":5:"]),
+        (openai("path = \"a.jsonl\"").as_str(), &["belongs to provider = \"replay\"", ":5:8"]),
+        (openai("waits = true").as_str(), &["belongs to provider = \"replay\"", ":5:9"]),
+        (openai("temperature = 3").as_str(), &["`temperature` must be 0 to 2", ":5:15"]),
+        (openai("timeout_ms = 0").as_str(), &["`timeout_ms` = 0 is out of range", "1 to 3600000"]),
+        (openai("json_schema = \"of\"").as_str(), &["not a value of `json_schema`", "did you mean `off`?"]),
+        (openai("hardware_cost_per_hour = 2").as_str(), &["for provider `compatible` only", ":5:26"]),
+        (openai("price = { input = -1, output = 1 }").as_str(), &["`input` = -1 is not a price", ":5:19"]),
+        (openai("extra = { day = 2026-01-01 }").as_str(), &["that JSON doesn't have", ":5:9"]),
+        (openai("extra = 3").as_str(), &["wrong type", ":5:9"]),
         ("[sever]\n", &["unknown table `sever`", "sprat.toml:1:2", "did you mean `server`?"]),
         ("server = 3\n", &["wrong type", "sprat.toml:1:10"]),
         ("[server]\nlistn = \"x\"\n", &["unknown key `listn`", ":2:1", "did you mean `listen`?"]),

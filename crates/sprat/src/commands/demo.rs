@@ -1,0 +1,248 @@
+//! `sprat demo`: the whole loop on examples/tickets, offline. Each step is a command that anybody can type again.
+
+mod log;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use serde::Deserialize;
+use serde_json::json;
+use sprat_learn::evidence::Evidence;
+use sprat_stats::paired::{Pairs, paired_difference};
+use sprat_store::Source;
+use sprat_task::{Money, Problem, TaskName};
+
+use crate::app::App;
+use crate::args::Cli;
+use crate::failure::Failure;
+use crate::output::{Table, words};
+use crate::workspace::shown;
+
+/// See the whole loop on invented customer mail, offline, in about a minute
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  sprat demo
+  sprat demo --dir /tmp/try
+
+It makes a workspace with an invented shop's mail: imports a log of calls to a large model, finds the task in it, learns
+and certifies it, answers 1,000 new tickets through the ladder, and adds up what that cost. The mail and the large model's
+answers were authored for this, and every saving says so. The workspace and the report stay for you to look at.")]
+pub struct Args {
+    /// The folder of the workspace; replaced if an earlier demo made it
+    #[arg(long, default_value = "sprat-demo")]
+    dir: PathBuf,
+}
+
+const ROWS: &str = include_str!("../../../../examples/tickets/rows.jsonl");
+const STREAM: &str = include_str!("../../../../examples/tickets/stream.jsonl");
+const ANSWERS: &str = include_str!("../../../../examples/tickets/answers.jsonl");
+const TASK: &str = include_str!("../../../../examples/tickets/tasks/tickets.toml");
+
+/// Says that a folder is a demo's, so that another may replace it.
+const MARK: &str = ".sprat/demo";
+/// The task's name, and the candidate's that `discover` finds it under.
+const NAME: &str = "tickets";
+
+pub fn run(args: Args, app: &App) -> Result<(), Failure> {
+    let began = std::time::Instant::now();
+    let folder = prepare(&args.dir)?;
+    let here = app.in_folder(Some(PathBuf::from(".")));
+    std::env::set_current_dir(&folder).map_err(|error| Failure::ours(format!("{} can't be entered: {error}", shown(&folder))))?;
+    if !app.out().is_json() {
+        let dir = args.dir.display();
+        app.out().sentence(format!("A workspace in {dir}: an invented shop's log and mail. Each step is a command to type again there."));
+    }
+    step(&here, &["import", "log.jsonl"])?;
+    step(&here, &["discover"])?;
+    let candidate = crate::commands::discover::first_with_labels(&here)?;
+    step(&here, &["discover", "--write", &candidate, "--as", NAME])?;
+    step(&here, &["learn", NAME, "tasks/tickets.rows.jsonl"])?;
+    step(&here, &["run", NAME, "stream.jsonl", "-o", "answered.jsonl"])?;
+    step(&here, &["cost"])?;
+    let summary = add_up(&here, began.elapsed().as_secs_f64())?;
+    tell(app, &summary, &args.dir);
+    Ok(())
+}
+
+/// A fresh workspace. What is there is replaced only if an earlier demo made it.
+fn prepare(dir: &Path) -> Result<PathBuf, Failure> {
+    let cant = |path: &Path| {
+        let path = shown(path);
+        move |error: std::io::Error| Failure::ours(format!("{path} can't be written: {error}"))
+    };
+    if dir.exists() {
+        if !dir.join(MARK).exists() {
+            return Err(Problem::in_file(shown(dir), "this folder exists already, and no demo made it")
+                .hint("sprat demo --dir ANOTHER")
+                .into());
+        }
+        std::fs::remove_dir_all(dir).map_err(cant(dir))?;
+    }
+    std::fs::create_dir_all(dir.join(".sprat")).map_err(cant(dir))?;
+    let labels = labels()?;
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let log = log::log(ROWS, ANSWERS, &labels).map_err(|error| Failure::ours(format!("the demo's rows can't be read: {error}")))?;
+    let files: [(&str, &str); 6] = [
+        (MARK, ""),
+        ("sprat.toml", include_str!("demo/sprat.toml")),
+        ("log.jsonl", &log),
+        ("answers.jsonl", ANSWERS),
+        ("stream.jsonl", STREAM),
+        (".gitignore", ".sprat/\n"),
+    ];
+    for (file, text) in files {
+        let path = dir.join(file);
+        std::fs::write(&path, text).map_err(cant(&path))?;
+    }
+    Ok(dir.to_owned())
+}
+
+/// The labels of examples/tickets, as its task file has them.
+fn labels() -> Result<Vec<String>, Failure> {
+    let source = sprat_task::Source::new("task.toml", TASK);
+    let task = sprat_task::read_task(NAME, &source, |_| Err("the demo has no such file".to_owned()))?;
+    Ok(task.labels.iter().map(ToString::to_string).collect())
+}
+
+/// Runs a command as if it had been typed.
+fn step(app: &App, line: &[&str]) -> Result<(), Failure> {
+    app.out().command(&format!("sprat {}", line.join(" ")));
+    let words = std::iter::once("sprat").chain(line.iter().copied());
+    let cli = Cli::try_parse_from(words).map_err(|error| Failure::ours(format!("the demo's command can't be read: {error}")))?;
+    cli.command.run(&app.muted_where_json())
+}
+
+/// What the stream came to, held against gold labels that neither model saw.
+#[derive(serde::Serialize)]
+struct Summary {
+    provenance: sprat_task::Provenance,
+    rows: u64,
+    answered_small: u64,
+    coverage: f64,
+    /// Of the answers given small, those that people say are right.
+    selective_accuracy: Option<f64>,
+    /// Of the answers given small, those that agree with the large model's: what the certificate is about.
+    selective_agreement: Option<f64>,
+    escalated: u64,
+    cascade_accuracy: f64,
+    large_accuracy: f64,
+    difference: f64,
+    difference_interval: (f64, f64),
+    cost_micro_usd: Option<Money>,
+    all_large_micro_usd: Option<Money>,
+    cheapest_single: Option<String>,
+    saving: Option<f64>,
+    certificate: String,
+    report: String,
+    seconds: f64,
+}
+
+#[derive(Deserialize)]
+struct AnsweredRow {
+    text: String,
+    label: String,
+    answer: Option<String>,
+    escalated: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct LargeRow {
+    text: String,
+    answer: String,
+}
+
+fn add_up(app: &App, seconds: f64) -> Result<Summary, Failure> {
+    let broken = |what: &str, error: &dyn std::fmt::Display| Failure::ours(format!("{what} can't be read back: {error}"));
+    let text = std::fs::read_to_string("answered.jsonl").map_err(|error| broken("answered.jsonl", &error))?;
+    let rows: Vec<AnsweredRow> =
+        text.lines().map(serde_json::from_str).collect::<Result<_, _>>().map_err(|error| broken("answered.jsonl", &error))?;
+    let large: Vec<LargeRow> =
+        ANSWERS.lines().map(serde_json::from_str).collect::<Result<_, _>>().map_err(|error| broken("answers.jsonl", &error))?;
+    let large: HashMap<&str, &str> = large.iter().map(|row| (row.text.as_str(), row.answer.as_str())).collect();
+    let small: Vec<&AnsweredRow> = rows.iter().filter(|row| row.escalated == Some(false)).collect();
+    let is_right = |row: &AnsweredRow| row.answer.as_deref() == Some(row.label.as_str());
+    let of_large = |row: &AnsweredRow| large.get(row.text.as_str()).copied();
+    let share = |part: usize, whole: usize| (whole > 0).then(|| part as f64 / whole as f64);
+    let pairs: Vec<(bool, bool)> = rows.iter().map(|row| (is_right(row), of_large(row) == Some(row.label.as_str()))).collect();
+    let difference = paired_difference(Pairs::count(pairs.iter().copied()), 0.95);
+    let workspace = app.workspace()?;
+    let store = workspace.store()?;
+    let task = TaskName::from(NAME);
+    let release = store.registry().releases(&task)?.pop().ok_or_else(|| Failure::ours("the demo made no release"))?;
+    let evidence: Option<Evidence> = serde_json::from_value(release.evidence.clone()).ok();
+    let entries = store.ledger().latest(Some(&task), rows.len())?;
+    let served: Vec<_> = entries.iter().filter(|entry| entry.source == Source::Run).collect();
+    let cost: Option<Money> = served.iter().map(|entry| entry.cost).sum::<Option<Money>>();
+    let all_large: Option<Money> = rows.iter().map(|row| large_cost(&row.text)).sum::<Option<Money>>();
+    let saving = cost.zip(all_large).filter(|(_, all)| all.micro() > 0).map(|(cost, all)| 1.0 - cost.units() / all.units());
+    Ok(Summary {
+        provenance: sprat_task::Provenance::Authored,
+        rows: rows.len() as u64,
+        answered_small: small.len() as u64,
+        coverage: share(small.len(), rows.len()).unwrap_or(0.0),
+        selective_accuracy: share(small.iter().filter(|row| is_right(row)).count(), small.len()),
+        selective_agreement: share(small.iter().filter(|row| row.answer.as_deref() == of_large(row)).count(), small.len()),
+        escalated: rows.iter().filter(|row| row.escalated == Some(true)).count() as u64,
+        cascade_accuracy: share(pairs.iter().filter(|pair| pair.0).count(), pairs.len()).unwrap_or(0.0),
+        large_accuracy: share(pairs.iter().filter(|pair| pair.1).count(), pairs.len()).unwrap_or(0.0),
+        difference: difference.value,
+        difference_interval: (difference.interval.lower, difference.interval.upper),
+        cost_micro_usd: cost,
+        all_large_micro_usd: all_large,
+        cheapest_single: evidence
+            .and_then(|evidence| evidence.savings?.cheapest_single)
+            .map(|(model, cost)| format!("{model}: {cost} for 1,000")),
+        saving,
+        certificate: release.certificate.sentence(),
+        report: format!(".sprat/reports/{}-{}.html", release.id.task, release.id.version),
+        seconds,
+    })
+}
+
+/// What the authored call for this text cost.
+fn large_cost(text: &str) -> Option<Money> {
+    #[derive(Deserialize)]
+    struct Cost {
+        text: String,
+        cost_micro_usd: i64,
+    }
+    static COSTS: std::sync::OnceLock<HashMap<String, i64>> = std::sync::OnceLock::new();
+    let costs = COSTS.get_or_init(|| {
+        let rows = ANSWERS.lines().filter_map(|line| serde_json::from_str::<Cost>(line).ok());
+        rows.map(|row| (row.text, row.cost_micro_usd)).collect()
+    });
+    costs.get(text).copied().map(Money::from_micro)
+}
+
+fn tell(app: &App, summary: &Summary, dir: &Path) {
+    let json = json!({ "workspace": dir.display().to_string(), "summary": summary });
+    app.out().show(&json, |out| {
+        out.heading(format!("{} new tickets, held against labels that no model saw", words::count(summary.rows)));
+        let mut table = Table::new(["", ">"]);
+        let or_unknown = |share: Option<f64>| share.map_or_else(|| "unknown".to_owned(), words::share);
+        table.row(["answered small (coverage)".to_owned(), words::share(summary.coverage)]);
+        table.row(["  of these, as the large model would have".to_owned(), or_unknown(summary.selective_agreement)]);
+        table.row(["  of these, right".to_owned(), or_unknown(summary.selective_accuracy)]);
+        table.row(["escalated to the large model".to_owned(), words::count(summary.escalated)]);
+        table.row(["right end to end".to_owned(), words::share(summary.cascade_accuracy)]);
+        table.row(["right if the large model answered everything".to_owned(), words::share(summary.large_accuracy)]);
+        let (low, high) = summary.difference_interval;
+        table.row(["  difference, in points".to_owned(), format!("{:+.1} ({:+.1} to {:+.1})", summary.difference * 100.0, low * 100.0, high * 100.0)]);
+        table.row(["cost".to_owned(), words::money(summary.cost_micro_usd)]);
+        table.row(["cost if the large model answered everything".to_owned(), words::money(summary.all_large_micro_usd)]);
+        table.row(["  saved".to_owned(), or_unknown(summary.saving)]);
+        table.row(["cheapest single model that meets the target".to_owned(), summary.cheapest_single.clone().unwrap_or_else(|| "none proved".to_owned())]);
+        out.table(&table);
+        out.sentence("The mail, the large model's answers, their prices and latencies are authored: the saving shows how the ledger works, not what you would save.");
+        out.heading("The promise");
+        out.sentence(&summary.certificate);
+        out.heading("Look around");
+        out.line(format!("cd {}", dir.display()));
+        out.line("sprat ask tickets \"where is my parcel? tracking says nothing since monday\"");
+        out.line("sprat status tickets");
+        out.line(format!("open {}/{} in a browser", dir.display(), summary.report));
+        out.line(format!("took {:.0} s", summary.seconds));
+    });
+}

@@ -1,0 +1,123 @@
+//! The arrows between the crates are the architecture. This reads them from cargo and holds them to the design.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// What each crate of ours may depend on, of ours. The binary wires everything together.
+const ALLOWED: [(&str, &[&str]); 8] = [
+    ("sprat-stats", &[]),
+    ("sprat-task", &[]),
+    ("sprat-wire", &[]),
+    ("sprat-cascade", &["sprat-stats", "sprat-task"]),
+    ("sprat-models", &["sprat-task", "sprat-wire"]),
+    ("sprat-store", &["sprat-task"]),
+    ("sprat-gateway", &["sprat-cascade", "sprat-store", "sprat-task", "sprat-wire"]),
+    (
+        "sprat-learn",
+        &["sprat-stats", "sprat-task", "sprat-wire", "sprat-cascade", "sprat-models", "sprat-store"],
+    ),
+];
+
+/// Crates that only one of ours may use, and who.
+const KEPT_TO_ONE: [(&str, &str); 4] = [
+    ("rusqlite", "sprat-store"),   // SQL only in the store
+    ("axum", "sprat-gateway"),     // HTTP is served only by the gateway
+    ("reqwest", "sprat-models"),   // and called only by the models
+    ("clap", "sprat"),             // arguments are the binary's
+];
+
+/// What would let the pure crates do I/O, start a runtime or read a clock.
+const IMPURE: [&str; 8] = [
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::env",
+    "SystemTime::now",
+    "Instant::now",
+    "tokio::",
+    "std::thread",
+];
+
+/// Each of our crates with what it depends on, tests included.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+    let arguments = ["metadata", "--no-deps", "--offline", "--format-version", "1", "--manifest-path", manifest];
+    let output = Command::new(cargo).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
+    metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| (name(package), package["dependencies"].as_array().unwrap().iter().map(name).collect()))
+        .collect()
+}
+
+#[test]
+fn the_crates_are_the_nine_of_the_design() {
+    let found: BTreeSet<String> = dependencies().into_keys().collect();
+    let designed: BTreeSet<String> =
+        ALLOWED.iter().map(|(name, _)| (*name).to_owned()).chain(["sprat".to_owned()]).collect();
+    assert_eq!(found, designed);
+}
+
+#[test]
+fn no_arrow_between_the_crates_but_those_of_the_design() {
+    let dependencies = dependencies();
+    for (name, allowed) in ALLOWED {
+        let ours = dependencies[name].iter().filter(|other| dependencies.contains_key(*other));
+        let foreign: Vec<&String> = ours.filter(|other| !allowed.contains(&other.as_str())).collect();
+        assert!(foreign.is_empty(), "{name} must not depend on {foreign:?}; it may on {allowed:?}");
+    }
+}
+
+#[test]
+fn what_is_one_crate_s_business_is_no_other_s() {
+    for (library, owner) in KEPT_TO_ONE {
+        for (name, of_it) in dependencies() {
+            assert!(name == owner || !of_it.contains(library), "{name} depends on {library}, {owner}'s business");
+        }
+    }
+}
+
+#[test]
+fn the_pure_crates_do_no_io_start_no_runtime_and_read_no_clock() {
+    for name in ["stats", "task", "wire"] {
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(name).join("src");
+        let mut looked_at = 0;
+        for (file, text) in sources(&folder) {
+            looked_at += 1;
+            // What tests do is their own affair.
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            for line in lines {
+                let impure = IMPURE.iter().find(|word| line.contains(*word));
+                assert!(impure.is_none(), "{file}: {impure:?} in `{}`", line.trim());
+            }
+        }
+        assert!(looked_at > 3, "no sources in {}", folder.display());
+    }
+}
+
+/// The files of a crate that are not tests, with their text.
+fn sources(folder: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if ["tests", "simulations"].contains(&name.as_str()) {
+            continue;
+        }
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+    found
+}

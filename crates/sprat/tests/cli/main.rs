@@ -1,0 +1,9 @@
+//! What the terminal shows, and how the house is built. One binary, so that everything is linked once.
+
+mod arguments;
+mod configuration;
+mod doctor;
+mod house;
+mod registry;
+mod terminal;
+mod workspace;

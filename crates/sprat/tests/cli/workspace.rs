@@ -1,0 +1,127 @@
+//! A workspace of a test's own, and the program run in it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A folder that is gone after the test.
+pub struct Workspace {
+    folder: TempDir,
+}
+
+/// What a run of the program showed.
+pub struct Ran {
+    /// The exit code.
+    pub code: i32,
+    /// What it wrote to stdout.
+    pub stdout: String,
+    /// What it wrote to stderr.
+    pub stderr: String,
+}
+
+impl Workspace {
+    /// An empty folder.
+    pub fn empty() -> Self {
+        Self { folder: TempDir::with_prefix("sprat-cli-").unwrap() }
+    }
+
+    /// A `sprat.toml` and a task `tickets`.
+    pub fn with(config: &str, task: &str) -> Self {
+        let workspace = Self::empty();
+        workspace.write("sprat.toml", config).write("tasks/tickets.toml", task);
+        workspace
+    }
+
+    /// Writes a file.
+    pub fn write(&self, file: &str, text: impl AsRef<[u8]>) -> &Self {
+        let path = self.path(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self
+    }
+
+    /// A file's path.
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+
+    /// A file's text.
+    pub fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.path(file)).unwrap()
+    }
+
+    /// The store, opened beside the program.
+    pub fn store(&self) -> sprat_store::Store {
+        sprat_store::Store::open(&format!("sqlite:{}", self.path(".sprat/sprat.db").display())).unwrap()
+    }
+
+    /// The program, about to run here without anything from the environment that would change what it shows.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sprat"));
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        for name in ["NO_COLOR", "SPRAT_LOG", "RUST_BACKTRACE", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"] {
+            command.env_remove(name);
+        }
+        // The width that help is folded to where there is no terminal.
+        command.env("COLUMNS", "100");
+        command
+    }
+
+    /// Runs the program.
+    pub fn sprat(&self, arguments: &[&str]) -> Ran {
+        self.run(&mut self.command(arguments))
+    }
+
+    /// Runs a command made by [`command`](Self::command).
+    pub fn run(&self, command: &mut Command) -> Ran {
+        let output = command.output().unwrap();
+        let folder = self.folder.path().display().to_string();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&folder, "[folder]");
+        Ran {
+            code: output.status.code().expect("it ended by itself"),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+}
+
+impl Ran {
+    /// Stdout as the one JSON object that it must be.
+    pub fn json(&self) -> serde_json::Value {
+        let value: serde_json::Value = serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("stdout is not one JSON value ({error}):\n{self}"));
+        assert!(value.is_object(), "{self}");
+        value
+    }
+}
+
+impl fmt::Display for Ran {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "exit code {}", self.code)?;
+        for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+            if !text.is_empty() {
+                write!(f, "\n--- {name}\n{}", text.trim_end())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Compares what was shown with the snapshot, volatile parts left out.
+macro_rules! shows {
+    ($name:expr, $ran:expr) => {
+        insta::with_settings!({
+            omit_expression => true,
+            filters => vec![
+                (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "[time]"),
+                (r"(_unix_ms.: )\d+", "$1[time]"),
+                (concat!("sprat ", env!("CARGO_PKG_VERSION")), "sprat [version]"),
+            ],
+        }, {
+            insta::assert_snapshot!($name, $ran.to_string());
+        });
+    };
+}
+pub(crate) use shows;
