@@ -219,8 +219,10 @@ fn read_in_thread(plan: Plan, job: &Job, cancel: &CancellationToken) -> (Batches
     (batches, reading)
 }
 
-fn write_in_thread(mut output: Output) -> (mpsc::Sender<(Batch, Vec<Answered>)>, Thread<io::Result<()>>) {
-    let (send, mut batches) = mpsc::channel::<(Batch, Vec<Answered>)>(2);
+type ToWriter = mpsc::Sender<(Batch, Vec<Answered>)>;
+
+fn write_in_thread(mut output: Output) -> (ToWriter, Thread<io::Result<()>>) {
+    let (send, mut batches): (ToWriter, _) = mpsc::channel(2);
     let writing = std::thread::Builder::new().name("sprat-write".into()).spawn(move || {
         while let Some((batch, answers)) = batches.blocking_recv() {
             output.write(&batch, &answers)?;
