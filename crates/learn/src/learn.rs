@@ -170,9 +170,6 @@ impl Data {
                 split.certification.len()
             ));
         }
-        if !split.by_session {
-            notices.push("rows carry no session: they are treated as independent of each other".to_owned());
-        }
         let train = taught.iter().map(|row| curated.rows[*row].clone()).collect();
         let folds = folds(&curated, &taught, FOLDS, order.seed);
         Self { curated, split, train, folds, fresh }

@@ -112,7 +112,8 @@ fn as_problem(said: &clap::Error) -> Problem {
         Some(ContextValue::Strings(words)) => words.iter().map(String::as_str).collect(),
         _ => Vec::new(),
     };
-    let argument = words(ContextKind::InvalidArg).join(", ");
+    let arguments: Vec<String> = words(ContextKind::InvalidArg).into_iter().flat_map(as_typed).collect();
+    let argument = arguments.join("`, `");
     let value = words(ContextKind::InvalidValue).join(", ");
     let command = words(ContextKind::InvalidSubcommand).join(", ");
     let message = match said.kind() {
@@ -122,16 +123,19 @@ fn as_problem(said: &clap::Error) -> Problem {
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             format!("`{value}` is not a value of `{argument}`")
         }
+        ErrorKind::MissingRequiredArgument if arguments.len() > 1 => format!("one of `{argument}` is missing"),
         ErrorKind::MissingRequiredArgument => format!("`{argument}` is missing"),
         ErrorKind::ArgumentConflict => {
-            format!("`{argument}` can't be used with `{}`", words(ContextKind::PriorArg).join("`, `"))
+            let other: Vec<String> = words(ContextKind::PriorArg).into_iter().flat_map(as_typed).collect();
+            format!("`{argument}` can't be used with `{}`", other.join("`, `"))
         }
         // A form for kinds that no command runs into today.
         _ => said.render().to_string().lines().next().unwrap_or_default().replace("error: ", ""),
     };
     let mut problem = Problem::new(message);
     if let Some(reason) = std::error::Error::source(said) {
-        problem = problem.allowed(reason.to_string());
+        let is_number = reason.is::<std::num::ParseIntError>() || reason.to_string().contains(" is not in ");
+        problem = problem.allowed(if is_number { "a whole number".to_owned() } else { reason.to_string() });
     }
     let valid = [words(ContextKind::ValidValue), words(ContextKind::ValidSubcommand)].concat();
     if !valid.is_empty() {
@@ -142,6 +146,13 @@ fn as_problem(said: &clap::Error) -> Problem {
         Some(near) => problem.hint(format!("did you mean `{near}`?")),
         None => problem.hint("`--help` after a command shows what it takes, with an example"),
     }
+}
+
+/// An argument as it is typed, without clap's brackets: several where any of them would do.
+fn as_typed(argument: &str) -> Vec<String> {
+    let inner = |open: char, close: char| argument.strip_prefix(open)?.strip_suffix(close);
+    let bare = inner('<', '>').or_else(|| inner('[', ']')).unwrap_or(argument);
+    bare.split('|').map(|part| part.replace(['<', '>'], "")).collect()
 }
 
 /// Sends what the program says about itself to stderr: errors alone, or what `SPRAT_LOG` asks for.

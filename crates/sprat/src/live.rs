@@ -57,7 +57,9 @@ pub async fn live(
     let folder = release.as_ref().map(|release| release::folder(&workspace.releases(), &release.id));
     let examples = folder.as_ref().and_then(|folder| release::read_neighbours(folder).ok()).unwrap_or_default();
     let rows: Vec<(String, Answer)> = examples.into_iter().map(|row| (row.text, answer_from_line(task, &row.label))).collect();
-    let large_cost = models.large_cost(task, &sample_inputs(&rows))?;
+    let inputs = sample_inputs(&rows);
+    // Before there is a release nobody knows how long the texts are: unknown, not nothing.
+    let large_cost = if inputs.is_empty() { None } else { models.large_cost(task, &inputs)? };
     let large = match reaching {
         Reaching::Large => models.large(task, &rows)?,
         Reaching::SmallOnly => None,

@@ -116,7 +116,10 @@ fn open_task(path: &Path) -> Result<(Task, Source), Problem> {
     let mut labels_file = None;
     let task = read_task(&name, &source, |written| {
         let labels = folder.join(written);
-        let text = read_text(&labels);
+        let text = read_text(&labels).map_err(|unreadable| match unreadable.line {
+            Some(line) => format!("{} (line {line})", unreadable.why),
+            None => unreadable.why,
+        });
         labels_file = Some((written.to_owned(), labels));
         text
     });
@@ -137,6 +140,7 @@ fn check_models(task: &Task, source: &Source, config: &Config) -> Vec<Problem> {
     let unknown = |key: &str, what: &str, name: &str| {
         in_value(source, key, name, format!("{what} `{name}` is not a model of {}", config::FILE))
             .allowed(list(names()))
+            .hint(format!("declare it there: [models.{name}]"))
             .did_you_mean(name, names())
     };
     let mut problems: Vec<Problem> = task
@@ -181,22 +185,33 @@ fn read_source(path: &Path) -> Result<Source, Problem> {
             Err(Problem::new(format!("there is no {name}"))
                 .hint("`sprat init` makes one here; --workspace DIR names another folder"))
         }
-        Err(why) => Err(Problem::in_file(name, format!("the file can't be read: {why}"))),
+        Err(Unreadable { why, line }) => {
+            Err(Problem::new(format!("the file can't be read: {why}")).at(name, line.unwrap_or(0)))
+        }
     }
 }
 
-/// A file's text, or why there is none, in a sentence.
-fn read_text(path: &Path) -> Result<String, String> {
-    let bytes = std::fs::read(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
-        _ => error.to_string(),
+/// Why a file has no text.
+struct Unreadable {
+    why: String,
+    /// The line at fault, from 1, where there is one.
+    line: Option<u64>,
+}
+
+fn read_text(path: &Path) -> Result<String, Unreadable> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        let why = match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+            std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+            std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+            _ => error.to_string(),
+        };
+        Unreadable { why, line: None }
     })?;
     String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        format!("line {line} is not UTF-8")
+        let line = before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        Unreadable { why: "it is not UTF-8 text".to_owned(), line: Some(line) }
     })
 }
 

@@ -5,7 +5,8 @@ use sprat_stats::interval::{Estimate, Interval};
 use sprat_task::task::InputRule;
 use sprat_task::{Kind, Money};
 
-use super::shape::{LabelCount, LabelPlace};
+use super::closed::LabelCount;
+use super::shape::LabelPlace;
 
 /// One sort of work in a log.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -162,7 +162,7 @@ mod tests {
             .collect();
         let words = learnable(&rows(&texts, |row| row % 2), &names(), false, 0.05).expect("enough rows");
         assert!(words.accuracy.value > 0.97 && words.answerable.value > 0.9, "{words:?}");
-        assert!(words.neighbour_agreement.value > 0.97, "{words:?}");
+        assert!(words.neighbour_agreement.value > 0.9, "{words:?}");
         let coin = learnable(&rows(&texts, |row| scatter(row as u64) as usize % 2), &names(), false, 0.05);
         let coin = coin.expect("enough rows");
         assert!(coin.accuracy.interval.lower < 0.6 && coin.answerable.value < 0.1, "{coin:?}");

@@ -161,13 +161,16 @@ fn from_instructions(instructions: &str) -> Option<String> {
 /// "Label the review" asks for labels; "the label" and "answer with one word" do not say what is done.
 fn verb_at(words: &[String], at: usize) -> Option<&'static str> {
     const BEFORE: [&str; 10] = ["to", "and", "then", "please", "you", "will", "must", "should", "or", "now"];
+    const NOUNS: [&str; 8] = ["review", "answer", "label", "tag", "score", "rate", "reply", "draft"];
     const AFTER: [&str; 7] = ["with", "in", "only", "using", "by", "as", "exactly"];
     let bare = words[at].trim_matches(|c: char| !c.is_alphanumeric());
     let (_, name) = VERBS.iter().find(|(verb, _)| *verb == bare)?;
+    // "Review:" announces one.
+    let announces = words[at].ends_with(':') && NOUNS.contains(&bare);
     let starts = at == 0 || words[at - 1].ends_with(['.', '!', '?', ':', ';', ',']);
     let follows = at > 0 && BEFORE.contains(&words[at - 1].as_str());
     let is_manner = words.get(at + 1).is_some_and(|next| AFTER.contains(&next.as_str()));
-    ((starts || follows) && !is_manner).then_some(*name)
+    ((starts || follows) && !is_manner && !announces).then_some(*name)
 }
 
 /// The word that announces the input, as in `Review: "`.

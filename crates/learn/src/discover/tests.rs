@@ -3,7 +3,7 @@ mod log;
 use std::ops::ControlFlow;
 
 use sprat_task::task::InputRule;
-use sprat_task::{Answer, Money, Price, Source, Task, read_task};
+use sprat_task::{Answer, Kind, Money, Price, Source, Task, read_task};
 
 use super::*;
 use crate::import::{Found, Importing, LogText, Rejected, Sink, import};
@@ -155,7 +155,15 @@ fn the_verdict_names_its_reason() {
             log.ask(Some("Decide the case."), &text, &answer(number));
         }
     };
-    let rows: [(&str, Advice, Discovery); 6] = [
+    let noisy = |log: &mut Maker| {
+        for number in 0..1_600 {
+            let (says, wrong) = (coin(number), hash::scatter(number + 9_000) % 10 < 3);
+            let answer = if (says == "yes") == wrong { "no" } else { "yes" };
+            log.ask(Some("Decide the case."), &format!("case {number}: they say {says}"), answer);
+        }
+    };
+    let rows: [(&str, Advice, Discovery); 7] = [
+        ("would answer only", Advice::KeepLarge, found_in(noisy)),
         (
             "100 usable calls are too few",
             Advice::MoreRows,

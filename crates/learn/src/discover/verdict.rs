@@ -102,6 +102,11 @@ fn by_probe(candidate: &Candidate, learnable: &Learnable) -> Ruling {
             percent(answerable),
             percent(learnable.max_error)
         );
+        // The probe saw at most 2,000 rows, and the cheapest rung alone.
+        let perhaps = learnable.answerable.interval.upper;
+        if perhaps >= WORTH_IT {
+            return (Advice::MoreRows, format!("{reason}, perhaps {}", percent(perhaps)));
+        }
         return more_or_keep(candidate, reason);
     }
     let most = candidate

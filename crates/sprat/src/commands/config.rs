@@ -99,6 +99,7 @@ fn value(setting: &Setting) -> String {
 fn as_toml(value: &Value) -> String {
     match value {
         Value::Array(items) => format!("[{}]", items.iter().map(as_toml).collect::<Vec<_>>().join(", ")),
+        Value::Object(table) if table.is_empty() => "{}".to_owned(),
         Value::Object(table) => {
             let pairs = table.iter().filter(|(_, value)| !value.is_null());
             let pairs = pairs.map(|(key, value)| format!("{key} = {}", as_toml(value)));

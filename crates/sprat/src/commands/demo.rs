@@ -48,8 +48,9 @@ const NAME: &str = "tickets";
 pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let began = std::time::Instant::now();
     let folder = prepare(&args.dir)?;
-    let here = app.in_folder(Some(PathBuf::from(".")));
     std::env::set_current_dir(&folder).map_err(|error| Failure::ours(format!("{} can't be entered: {error}", shown(&folder))))?;
+    // The workspace is where we are now.
+    let here = app.in_folder(None);
     if !app.out().is_json() {
         let dir = args.dir.display();
         app.out().sentence(format!("A workspace in {dir}: an invented shop's log and mail. Each step is a command to type again there."));

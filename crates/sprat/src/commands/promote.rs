@@ -1,11 +1,11 @@
 //! `sprat promote`: makes a release live.
 
 use serde_json::json;
-use sprat_task::{Release, ReleaseId, Status, Task};
+use sprat_task::{Problem, Release, ReleaseId, Status, Task};
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::live::{Reaching, live, nothing_live};
+use crate::live::{Reaching, live};
 use crate::models::Models;
 
 /// Make a release live
@@ -33,7 +33,10 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let registry = store.registry();
     let release = match args.version {
         Some(version) => registry.release(&ReleaseId { task: task.name.clone(), version })?,
-        None => registry.releases(&task.name)?.into_iter().next().ok_or_else(|| nothing_live(task))?,
+        None => registry.releases(&task.name)?.into_iter().next().ok_or_else(|| {
+            Problem::new(format!("task `{}` has no release to promote", task.name))
+                .hint(format!("`sprat learn {} ROWS` makes one", task.name))
+        })?,
     };
     let deployment = registry.promote(&release.id, &args.reason, app.now_unix_ms())?;
     let models = Models::open(&workspace)?;

@@ -131,9 +131,10 @@ fn of_key(all: &mut Settings<'_>, path: &[&str], from: Option<&KeySource>, root:
         KeySource::Env(variable) => json!({ "env": variable }),
         KeySource::File(file) => json!({ "file": file }),
     };
-    let note = match from.read(root) {
-        Ok(_) => "set".to_owned(),
-        Err(why) => format!("missing: {why}"),
+    let note = match (from.read(root), from) {
+        (Ok(_), _) => "set".to_owned(),
+        (Err(_), KeySource::Env(_)) => "not set".to_owned(),
+        (Err(why), KeySource::File(_)) => why,
     };
     all.add_noted(path, value, Some(note));
 }

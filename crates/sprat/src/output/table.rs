@@ -31,11 +31,6 @@ impl Table {
         self.inner.add_row(cells.map(|cell| words::plain(&cell)));
     }
 
-    /// Whether it has no rows.
-    pub fn is_empty(&self) -> bool {
-        self.inner.is_empty()
-    }
-
     /// The table as text, folded to `width` columns where there is a terminal.
     pub fn draw(&self, width: Option<usize>) -> String {
         let mut table = self.inner.clone();

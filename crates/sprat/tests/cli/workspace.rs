@@ -120,7 +120,7 @@ macro_rules! shows {
                 (concat!("sprat ", env!("CARGO_PKG_VERSION")), "sprat [version]"),
             ],
         }, {
-            insta::assert_snapshot!($name, $ran.to_string());
+            insta::assert_snapshot!($name.replace([' ', '\''], "_"), $ran.to_string());
         });
     };
 }

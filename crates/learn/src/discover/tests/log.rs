@@ -185,21 +185,20 @@ impl Maker {
 
     pub(super) fn extraction(&mut self, number: u64) {
         let name = pick(["Anna", "Bo", "Chloe", "Dev", "Emre"], number, 10);
+        let hello = pick(["Hello", "Hi", "Good morning"], number, 16);
         let order = 10_000 + scatter(number) % 1_000;
         let request = json!({
             "messages": [{"role": "system", "content": "Extract the order details from the mail."},
-                {"role": "user", "content": format!("Hello, this is {name}, order {order} please")}],
+                {"role": "user", "content": format!("{hello}, this is {name}, order {order} please")}],
             "response_format": {"type": "json_object"},
         });
         self.call(request, json!(json!({"name": name, "order_number": order, "city": null}).to_string()));
     }
 
     pub(super) fn chat(&mut self, number: u64) {
-        let question = format!(
-            "Tell me something about the {} and the {}",
-            pick(STUFF, number, 11),
-            pick(THINGS, number, 12)
-        );
+        let opening = pick(["Tell me something about", "What do you know of", "I wonder about"], number, 15);
+        let question =
+            format!("{opening} the {} and the {}", pick(STUFF, number, 11), pick(THINGS, number, 12));
         let answer = format!("Gladly! Here is what I know about it, part {number}.");
         if number % 3 == 0 {
             let earlier =
