@@ -22,6 +22,9 @@ pub struct Evidence {
     pub rungs: Vec<RungEvidence>,
     /// The rungs together.
     pub ladder: LadderEvidence,
+    /// Where the large model's answers to the rows come from; `None` where no row has one, or nobody noted it.
+    #[serde(default)]
+    pub large_provenance: Option<Provenance>,
     /// The promise that decides.
     pub certificate: Certificate,
     /// Promises of another guarantee, never mixed with the first.

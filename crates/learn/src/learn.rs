@@ -345,6 +345,7 @@ async fn measure(
         notices,
         rungs,
         ladder: judgement.ladder(),
+        large_provenance: provenance,
         certificate: verdict.certificate.clone(),
         other_certificates,
         savings: saved,

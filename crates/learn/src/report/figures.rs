@@ -59,6 +59,10 @@ pub fn figures(evidence: &Evidence, terms: &Terms) -> Vec<Figure> {
             "if the ladder answered everything itself, nothing escalated",
         ),
     ];
+    if evidence.certificate.guarantee == Guarantee::Agreement {
+        let judges = of_answers(evidence).unwrap_or_default();
+        figures = figures.into_iter().map(|figure| figure.from(judges)).collect();
+    }
     figures.extend(savings(evidence.savings.as_ref()));
     figures.push(quality(evidence.quality.as_ref()));
     figures
@@ -107,7 +111,7 @@ fn savings(savings: Option<&Savings>) -> Vec<Figure> {
 fn quality(quality: Option<&Quality>) -> Figure {
     let name = "quality against all-large";
     let Some(quality) = quality else {
-        let why = "the large model’s answers to the labelled certification rows are not known";
+        let why = "no certification row has both a label that people gave and the large model’s answer";
         return Figure::new(name, UNKNOWN.to_owned(), why);
     };
     let (low, high) = quality.interval;
@@ -138,27 +142,34 @@ fn in_points(share: f64) -> String {
 
 /// Whatever on the page is not measured, a sentence each, beginning with where it comes from.
 pub fn provenances(evidence: &Evidence) -> Vec<(String, String)> {
-    let costs = evidence.savings.as_ref().map(|savings| savings.provenance);
-    let answers = evidence.quality.as_ref().map(|quality| quality.provenance);
     const COSTS: &str = "what the large model costs, and so every saving";
     const ANSWERS: &str = "the large model’s answers, and so every comparison and agreement with it";
+    let costs = evidence.savings.as_ref().map(|savings| savings.provenance);
+    let certificates = std::iter::once(&evidence.certificate).chain(&evidence.other_certificates);
+    let speaks_of_large =
+        certificates.filter(|certificate| certificate.guarantee != Guarantee::Gold).count() > 0;
+    let answers = of_answers(evidence).filter(|_| speaks_of_large || evidence.quality.is_some());
     let mut told = Vec::new();
     match (costs, answers) {
         (Some(costs), Some(answers)) if costs == answers => {
             told.extend(not_measured(costs, &format!("{ANSWERS}; {COSTS}")));
         }
         (costs, answers) => {
-            told.extend(costs.and_then(|costs| not_measured(costs, COSTS)));
             told.extend(answers.and_then(|answers| not_measured(answers, ANSWERS)));
+            told.extend(costs.and_then(|costs| not_measured(costs, COSTS)));
         }
     }
-    let certificates = std::iter::once(&evidence.certificate).chain(&evidence.other_certificates);
-    let mut speak_of_large = certificates.filter(|certificate| certificate.guarantee != Guarantee::Gold);
-    if answers.is_none() && speak_of_large.next().is_some() {
+    if answers.is_none() && speaks_of_large {
         let sentence = "where the large model’s answers come from is not noted with this release.".to_owned();
         told.push((UNKNOWN.to_owned(), sentence));
     }
     told
+}
+
+/// Where the large model's answers come from; the weakest source where several are noted.
+fn of_answers(evidence: &Evidence) -> Option<Provenance> {
+    let quality = evidence.quality.as_ref().map(|quality| quality.provenance);
+    evidence.large_provenance.into_iter().chain(quality).min()
 }
 
 fn not_measured(provenance: Provenance, what: &str) -> Option<(String, String)> {

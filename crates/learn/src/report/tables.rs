@@ -143,6 +143,14 @@ pub fn data(evidence: &Evidence) -> Vec<(&'static str, String)> {
         ("learned from", part_of(rows.train, read)),
         ("kept to certify on", part_of(rows.certification, read)),
         (
+            "neither: without a label, outvoted, or too like a certification row",
+            // After another look, the rows that were read are not the rows that were learned from.
+            match read.checked_sub(rows.train.saturating_add(rows.certification)) {
+                Some(neither) => part_of(neither, read),
+                None => UNKNOWN.to_owned(),
+            },
+        ),
+        (
             "conversations and users",
             match rows.by_session {
                 true => "kept on one side of the split, at most one certification row each",

@@ -28,6 +28,7 @@ fn bare() -> Evidence {
             ..full.certificate
         },
         other_certificates: Vec::new(),
+        large_provenance: None,
         savings: None,
         quality: None,
         out_of_scope: None,
@@ -205,7 +206,21 @@ fn what_is_not_measured_says_so_on_top_and_beside_its_figure() {
     let mut measured = example();
     measured.savings.as_mut().expect("there").provenance = Provenance::Measured;
     measured.quality.as_mut().expect("there").provenance = Provenance::Measured;
+    measured.large_provenance = Some(Provenance::Measured);
     assert!(!text_of(&page(&measured)).contains("authored"));
+}
+
+#[test]
+fn agreement_with_authored_answers_is_authored_even_without_a_single_label_of_people() {
+    let mut evidence = example();
+    evidence.certificate.guarantee = Guarantee::Agreement;
+    evidence.other_certificates.clear();
+    (evidence.savings, evidence.quality) = (None, None);
+    let text = text_of(&page(&evidence));
+    assert!(text.contains("authored:\nthe large model’s answers"), "{text}");
+    assert_eq!(text.matches("\nauthored\n").count(), 4, "{text}");
+    evidence.large_provenance = None;
+    says(&evidence, &["unknown:\nwhere the large model’s answers come from is not noted"]);
 }
 
 #[test]
@@ -217,9 +232,7 @@ fn agreement_is_never_called_accuracy() {
     evidence.out_of_scope = None;
     let text = text_of(&page(&evidence));
     assert!(!text.contains("ccuracy"), "{text}");
-    for words in
-        ["Selective agreement", "Joint disagreement", "differs from the large model’s answer", "unknown:"]
-    {
+    for words in ["Selective agreement", "Joint disagreement", "differs from the large model’s answer"] {
         assert!(text.contains(words), "{words:?} is missing in\n{text}");
     }
 }
