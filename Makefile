@@ -11,7 +11,7 @@ help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 demo: tools ## the whole loop on examples/tickets, offline, in about a minute
-	$(CARGO) build -p sprat
+	$(CARGO) build --workspace --bins # the whole workspace, so that `make test` finds dependencies built with the same features
 	target/debug/sprat demo
 
 test: tools check ## every test; no network beyond package registries, no key

@@ -1,5 +1,6 @@
 //! What to do next, in one sentence.
 
+use sprat_task::certificate::count;
 use sprat_task::{Certificate, Risk, Status, Task};
 
 /// The next step after a look.
@@ -8,7 +9,7 @@ pub fn next_step(task: &Task, certificate: &Certificate) -> String {
     match certificate.status {
         Status::Certified => format!("sprat run {name} INPUT -o OUTPUT answers a file; sprat ask {name} \"…\" answers one text"),
         Status::Underpowered => match certificate.more_labels {
-            Some(more) => format!("label about {more} more rows (sprat review {name} ROWS picks the most useful), then sprat certify {name} NEWROWS"),
+            Some(more) => format!("label about {} more rows (sprat review {name} ROWS picks the most useful), then sprat certify {name} NEWROWS", count(more)),
             None if task.target.risk == Risk::Selective => format!(
                 "more labels alone won't do it: raise max_error in tasks/{name}.toml, look at the confusions in the report, or add a stronger rung"
             ),

@@ -334,7 +334,7 @@ async fn measure(
         .as_ref()
         .and_then(|large| savings(order.task, guarantee, thresholds, fresh, charges, large, &names));
     let provenance = data.curated.rows.iter().filter(|row| row.large.is_some()).map(|row| row.large_provenance).min();
-    let curve = learning_curve(order, guarantee, data).await?;
+    let curve = learning_curve(order, guarantee, data, ladder).await?;
     let rows = data.fresh_rows();
     let texts: Vec<&str> = rows.iter().map(|row| row.input.text.as_str()).collect();
     Ok(Evidence {
@@ -378,7 +378,12 @@ fn percentiles(microseconds: &mut [u64]) -> (u64, u64) {
 }
 
 /// Accuracy of the first trained rung by number of training rows: whether more labels would help.
-async fn learning_curve(order: &Order<'_>, guarantee: Guarantee, data: &Data) -> Result<Vec<LearningPoint>, LearnError> {
+async fn learning_curve(
+    order: &Order<'_>,
+    guarantee: Guarantee,
+    data: &Data,
+    ladder: &TrainedLadder,
+) -> Result<Vec<LearningPoint>, LearnError> {
     let trainer = order.sources.iter().find_map(|source| match source {
         Source::Trained(trainer) => Some(trainer),
         Source::AsItIs { .. } => None,
@@ -402,6 +407,11 @@ async fn learning_curve(order: &Order<'_>, guarantee: Guarantee, data: &Data) ->
         let attempts = ask(fitted.model.as_ref(), order.task, &inputs, |_| {}).await;
         points.push(learning_point(rows.len(), count_right(data, guarantee, &attempts), inputs.len()));
     }
+    // With all rows it has been trained and asked already.
+    let trained = order.sources.iter().zip(&ladder.fresh).find(|(source, _)| matches!(source, Source::Trained(_)));
+    points.extend(trained.map(|(_, attempts)| {
+        learning_point(data.train.len(), count_right(data, guarantee, attempts), inputs.len())
+    }));
     Ok(points)
 }
 

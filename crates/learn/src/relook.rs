@@ -159,7 +159,10 @@ fn evidence(
     evidence.savings = relook
         .large
         .and_then(|large| savings(relook.task, guarantee, thresholds, sample, relook.costs, large, &names));
-    evidence.quality = judgement.quality(evidence.quality.map_or_else(Default::default, |quality| quality.provenance));
+    let provenance = relook.rows.iter().filter(|row| row.large.is_some()).map(|row| row.large_provenance).min();
+    // Mixed with what was there before: the weakest of them.
+    evidence.large_provenance = evidence.large_provenance.into_iter().chain(provenance).min();
+    evidence.quality = judgement.quality(evidence.large_provenance.unwrap_or_default());
     evidence.out_of_scope = judgement.out_of_scope();
     // The texts of earlier looks are not kept: confusions come without examples.
     evidence.plots = judgement.plots(&[], std::mem::take(&mut evidence.plots.learning_curve));

@@ -113,7 +113,7 @@ impl Certificate {
     pub fn sentence(&self) -> String {
         let alpha = percent(self.alpha);
         let sure = percent(1.0 - self.delta);
-        let (n, accepted, bad) = (self.n, self.accepted, self.bad);
+        let (n, accepted, bad) = (count(self.n), count(self.accepted), count(self.bad));
         let wrong = match self.guarantee {
             Guarantee::Gold => "are wrong",
             Guarantee::Agreement => "differ from the large model's",
@@ -154,8 +154,30 @@ impl Certificate {
     }
 }
 
+/// A number with thousands separators: `8,622`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
 /// A share as a percentage with no more digits than it needs: `5%`, `2.5%`.
 pub fn percent(share: f64) -> String {
     let text = format!("{:.2}", share * 100.0);
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_separators_and_percentages_no_idle_digits() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(count(number), text);
+        }
+        for (share, text) in [(0.05, "5%"), (0.025, "2.5%"), (0.9995, "99.95%"), (1.0, "100%")] {
+            assert_eq!(percent(share), text);
+        }
+    }
 }

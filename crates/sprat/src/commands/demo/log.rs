@@ -7,9 +7,9 @@ use serde_json::json;
 const SYSTEM_PROMPT: &str = "You route the customer mail of Halvorsen & Pike, a shop for coffee machines, grinders, kettles and a bean \
 subscription. Decide which team should handle the ticket first. Answer with JSON and nothing else.";
 
-/// When the first call was made: 2026-10-01 00:00 UTC, in seconds since 1970. The log spans thirty days.
+/// When the first call was made: 2026-10-01 00:00 UTC, in seconds since 1970. The log spans four days.
 const FIRST: u64 = 1_790_812_800;
-const THIRTY_DAYS: u64 = 30 * 86_400;
+const FOUR_DAYS: u64 = 4 * 86_400;
 
 /// Customers who write more than once are this many, of each thousand texts' share.
 const CUSTOMERS: u64 = 9_000;
@@ -43,7 +43,7 @@ pub fn log(rows: &str, answers: &str, labels: &[&str]) -> Result<String, serde_j
     let mut lines = String::new();
     for (number, row) in rows.iter().enumerate() {
         let Some(answer) = by_text.get(row.text.as_str()) else { continue };
-        let created = FIRST + THIRTY_DAYS * number as u64 / rows.len().max(1) as u64;
+        let created = FIRST + FOUR_DAYS * number as u64 / rows.len().max(1) as u64;
         let line = json!({
             "request": {
                 "model": "a large model, authored",
