@@ -268,6 +268,7 @@ impl Image {
     pub(super) fn meaning(&self) -> Meaning<'_> {
         Meaning {
             several: self.header.several,
+            out_of_scope: self.header.out_of_scope,
             calibration: self.calibration(),
             thresholds: self.thresholds(),
         }

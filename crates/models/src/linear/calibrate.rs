@@ -1,7 +1,7 @@
 //! Which probability does a score stand for? Fitted on rows the scoring model has not seen.
 
 use super::artifact::heads;
-use super::meaning::{Meaning, log_sigmoid};
+use super::meaning::{Meaning, likeliest, log_sigmoid};
 use super::rows::Rows;
 use rayon::prelude::*;
 
@@ -9,6 +9,7 @@ use rayon::prelude::*;
 #[derive(Clone, Debug)]
 pub(super) struct Calibration {
     several: bool,
+    out_of_scope: Option<u32>,
     pub(super) slopes_and_offsets: Vec<f32>,
     pub(super) thresholds: Vec<f32>,
 }
@@ -25,12 +26,19 @@ impl Calibration {
     pub(super) fn none(rows: &Rows) -> Self {
         let (labels, several) = (rows.labels().len(), rows.may_have_several());
         let slopes_and_offsets = [1.0, 0.0].repeat(heads(labels, several));
-        Self { several, slopes_and_offsets, thresholds: vec![0.5; labels] }
+        let out_of_scope = rows.out_of_scope_label();
+        Self { several, out_of_scope, slopes_and_offsets, thresholds: vec![0.5; labels] }
     }
 
-    /// Fitted on the scores of the rows named by `of`: one temperature for labels that exclude each other; a slope,
-    /// an offset and a threshold for each label where a text may carry several.
-    pub(super) fn fit(rows: &Rows, scores: &[Vec<f32>], of: impl Fn(usize) -> bool + Sync) -> Self {
+    /// Fitted on the scores of the rows named by `of`: one temperature for labels that exclude each other, and a
+    /// handicap for them against "out of scope"; a slope, an offset and a threshold for each label where a text may
+    /// carry several.
+    pub(super) fn fit(
+        rows: &Rows,
+        scores: &[Vec<f32>],
+        in_scope_loss: f32,
+        of: impl Fn(usize) -> bool,
+    ) -> Self {
         let mut calibration = Self::none(rows);
         let of: Vec<usize> = (0..rows.len()).filter(|&row| of(row) && rows.weight(row) > 0.0).collect();
         if of.is_empty() || calibration.slopes_and_offsets.is_empty() {
@@ -47,12 +55,31 @@ impl Calibration {
         } else {
             let slope = temperature(rows, scores, &of) as f32;
             calibration.slopes_and_offsets.chunks_exact_mut(2).for_each(|head| head[0] = slope);
+            if let Some(label) = rows.out_of_scope_label() {
+                let handicap = handicap(rows, scores, &of, calibration.meaning(), label, in_scope_loss);
+                calibration.raise(label, handicap);
+            }
         }
         calibration
     }
 
     pub(super) fn meaning(&self) -> Meaning<'_> {
-        Meaning { several: self.several, calibration: &self.slopes_and_offsets, thresholds: &self.thresholds }
+        Meaning {
+            several: self.several,
+            out_of_scope: self.out_of_scope,
+            calibration: &self.slopes_and_offsets,
+            thresholds: &self.thresholds,
+        }
+    }
+
+    /// Adds to the log-odds of one label against all others.
+    fn raise(&mut self, label: u32, by: f32) {
+        match (&mut self.slopes_and_offsets[..], label) {
+            // Two labels share one head, which asks for the second.
+            ([_, offset], 0) => *offset -= by,
+            ([_, offset], _) => *offset += by,
+            (heads, label) => heads[2 * label as usize + 1] += by,
+        }
     }
 }
 
@@ -75,6 +102,30 @@ fn temperature(rows: &Rows, scores: &[Vec<f32>], of: &[usize]) -> f64 {
         }
     }
     slope
+}
+
+/// How much the label "out of scope" must be raised to take this share of the right answers of other labels. Nobody
+/// knows how many texts out of scope will come, so their share among the rows says nothing; what refusing costs the
+/// others can be measured. Works as well where that label has no rows: then it claims what no other label claims.
+fn handicap(
+    rows: &Rows,
+    scores: &[Vec<f32>],
+    of: &[usize],
+    meaning: Meaning,
+    out_of_scope: u32,
+    in_scope_loss: f32,
+) -> f32 {
+    let mut log_probabilities = Vec::new();
+    let mut leads = Vec::new();
+    for &row in of {
+        let signals = meaning.interpret(&scores[row], &mut log_probabilities);
+        log_probabilities[out_of_scope as usize] = f32::NEG_INFINITY;
+        let right = rows.targets(row) == [likeliest(&log_probabilities) as u32];
+        leads.extend(signals.in_scope.filter(|_| right));
+    }
+    leads.sort_by(f32::total_cmp);
+    let given_up = (f64::from(in_scope_loss) * leads.len() as f64) as usize;
+    leads.get(given_up).map_or(0.0, |lead| lead.max(0.0))
 }
 
 /// First and second derivative, by the slope, of the negative log-likelihood of some rows.

@@ -13,6 +13,9 @@ pub struct Signals {
     pub entropy: f32,
     /// Score of the best label on its own, against all the rest: below 0, no label claims the text.
     pub best_score: f32,
+    /// Log-odds of the likeliest other label against "out of scope"; `None` where no label means that. The best
+    /// single sign that a text is out of scope.
+    pub in_scope: Option<f32>,
     /// Share of the words that training never saw, 0 to 1; 1 for a text without words.
     pub unknown_words: f32,
     /// Number of words.
@@ -23,6 +26,7 @@ pub struct Signals {
 #[derive(Clone, Copy)]
 pub(super) struct Meaning<'a> {
     pub(super) several: bool,
+    pub(super) out_of_scope: Option<u32>,
     /// Slope and offset of each head, interleaved.
     pub(super) calibration: &'a [f32],
     /// Least probability that gives the label, where a text may carry several.
@@ -57,7 +61,8 @@ impl Meaning<'_> {
                 log_probabilities.iter_mut().for_each(|logit| *logit -= normaliser);
             }
         }
-        Signals { best_score, ..one_of(log_probabilities) }
+        let in_scope = self.out_of_scope.map(|label| lead_over(label as usize, log_probabilities));
+        Signals { best_score, in_scope, ..one_of(log_probabilities) }
     }
 
     /// The labels a text is given: the likeliest one, or every one that reaches its threshold.
@@ -80,6 +85,13 @@ impl Meaning<'_> {
         signals.entropy /= log_probabilities.len().max(1) as f32;
         signals
     }
+}
+
+/// By how much the likeliest other label is likelier than this one; 0 where there is no other.
+fn lead_over(label: usize, log_probabilities: &[f32]) -> f32 {
+    let others = log_probabilities.iter().enumerate().filter(|(other, _)| *other != label);
+    let best = others.map(|(_, log)| *log).reduce(f32::max);
+    best.map_or(0.0, |best| best - log_probabilities[label])
 }
 
 fn one_of(log_probabilities: &[f32]) -> Signals {

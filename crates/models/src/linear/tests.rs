@@ -232,6 +232,34 @@ fn a_text_may_carry_several_labels_or_none() {
     }
 }
 
+/// A model of the topics and a fourth label, "other", with these texts as its rows.
+fn model_with_other(others: &[&str], in_scope_loss: f32) -> LinearModel {
+    let (texts, mut targets) = sentences(90);
+    let mut texts = borrow(&texts);
+    texts.extend(others);
+    targets.resize(texts.len(), 3);
+    let labels = [topics(), vec!["other".to_owned()]].concat();
+    let rows = Rows::one_label(&texts, &targets, &labels).unwrap().out_of_scope(3).unwrap();
+    LinearModel::fit(&rows, &Config { in_scope_loss, ..Config::default() }, Watch::default()).unwrap()
+}
+
+#[test]
+fn a_text_no_label_claims_is_out_of_scope_with_or_without_rows_of_that_kind() {
+    for others in [&["who won the football match", "sing a song", "is it going to rain"][..], &[]] {
+        let model = model_with_other(others, 0.05);
+        assert_eq!(topic_of(&model, "recipe for onion soup"), "other");
+        assert_eq!(topic_of(&model, "my parcel tracking please"), "delivery");
+        let in_scope = |text| model.predict(text).signals.in_scope.unwrap();
+        assert!(in_scope("recipe for onion soup") < in_scope("my parcel tracking please"));
+    }
+}
+
+#[test]
+fn giving_up_more_right_answers_refuses_more_texts() {
+    let odds = |loss| model_with_other(&[], loss).predict("the charged courier").signals.in_scope.unwrap();
+    assert!(odds(0.0) >= odds(0.1) && odds(0.1) > odds(0.5));
+}
+
 #[test]
 fn a_row_of_weight_zero_teaches_nothing_and_a_heavy_row_wins() {
     let texts = ["tea", "tea", "coffee", "juice", "juice"];
@@ -316,6 +344,7 @@ fn settings_out_of_range_are_refused() {
         (Config { epochs: 0, ..Config::default() }, "epochs"),
         (Config { tolerance: -1.0, ..Config::default() }, "tolerance"),
         (Config { balance: 2.0, ..Config::default() }, "balance"),
+        (Config { in_scope_loss: -0.1, ..Config::default() }, "in_scope_loss"),
         (Config { max_features: 0, ..Config::default() }, "max_features"),
     ] {
         let error = LinearModel::fit(&rows, &config, Watch::default()).err().unwrap().to_string();

@@ -79,7 +79,7 @@ impl LinearModel {
         let predictions = training.interpret(folds, &held_out);
         let everything: Vec<usize> = (0..rows.len()).collect();
         let mut sections = training.fit(&everything, None)?;
-        sections.calibrate(Calibration::fit(rows, &held_out.scores, |_| true));
+        sections.calibrate(training.calibration(&held_out, |_| true));
         let model = Self { image: Image::build(training.header(&sections), &sections) };
         Ok((model, predictions))
     }
@@ -160,7 +160,7 @@ impl<'a> Training<'a> {
     fn interpret(&self, folds: &[u32], held_out: &HeldOut) -> Vec<Prediction> {
         let mut predictions = vec![Prediction::default(); self.rows.len()];
         for (fold, members) in &self.folds {
-            let calibration = Calibration::fit(self.rows, &held_out.scores, |row| folds[row] != *fold);
+            let calibration = self.calibration(held_out, |row| folds[row] != *fold);
             for &row in members {
                 let Prediction { log_probabilities, signals } = &mut predictions[row];
                 let of_scores = calibration.meaning().interpret(&held_out.scores[row], log_probabilities);
@@ -168,6 +168,10 @@ impl<'a> Training<'a> {
             }
         }
         predictions
+    }
+
+    fn calibration(&self, held_out: &HeldOut, of: impl Fn(usize) -> bool) -> Calibration {
+        Calibration::fit(self.rows, &held_out.scores, self.config.in_scope_loss, of)
     }
 
     /// Weights learned from these rows alone, not yet calibrated.
@@ -248,6 +252,9 @@ impl Config {
         }
         if !(0.0..=1.0).contains(&self.balance) {
             return refuse("balance", self.balance.to_string(), "between 0 and 1");
+        }
+        if !(0.0..=1.0).contains(&self.in_scope_loss) {
+            return refuse("in_scope_loss", self.in_scope_loss.to_string(), "between 0 and 1");
         }
         if !(1..=MOST_FEATURES).contains(&self.max_features) {
             return refuse("max_features", self.max_features.to_string(), "between 1 and 16777214");
