@@ -85,7 +85,7 @@ fn seven_sorts_of_work_are_told_apart_in_a_mixed_log() {
             Kind::Generate,
             40,
             keep,
-            whole.clone(),
+            pattern("good evening from room ", ""),
             Some("You are the concierge of the hotel."),
         ),
     ] {

