@@ -64,7 +64,11 @@ impl App {
     /// anything is configured.
     pub fn workspace_or_default(&self) -> Result<Workspace, Failure> {
         let folder = self.folder()?;
-        if folder.join(crate::config::FILE).exists() { Workspace::open(&folder) } else { Ok(Workspace::bare(&folder)) }
+        if folder.join(crate::config::FILE).exists() {
+            Workspace::open(&folder)
+        } else {
+            Ok(Workspace::bare(&folder))
+        }
     }
 
     /// Now, in milliseconds since 1970. The one clock of the commands.

@@ -123,7 +123,9 @@ fn as_problem(said: &clap::Error) -> Problem {
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             format!("`{value}` is not a value of `{argument}`")
         }
-        ErrorKind::MissingRequiredArgument if arguments.len() > 1 => format!("one of `{argument}` is missing"),
+        ErrorKind::MissingRequiredArgument if arguments.len() > 1 => {
+            format!("one of `{argument}` is missing")
+        }
         ErrorKind::MissingRequiredArgument => format!("`{argument}` is missing"),
         ErrorKind::ArgumentConflict => {
             let other: Vec<String> = words(ContextKind::PriorArg).into_iter().flat_map(as_typed).collect();

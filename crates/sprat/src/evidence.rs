@@ -42,7 +42,8 @@ pub fn write_report(workspace: &Workspace, evidence: &Evidence) -> Result<PathBu
     };
     let folder = workspace.root.join(".sprat").join("reports");
     let path = folder.join(name);
-    let html = sprat_learn::report::html(evidence).map_err(|error| Failure::ours(format!("the report can't be made: {error}")))?;
+    let html = sprat_learn::report::html(evidence)
+        .map_err(|error| Failure::ours(format!("the report can't be made: {error}")))?;
     std::fs::create_dir_all(&folder)
         .and_then(|()| std::fs::write(&path, html))
         .map_err(|error| Failure::ours(format!("{} can't be written: {error}", path.display())))?;
@@ -66,7 +67,8 @@ fn data(out: &Output, evidence: &Evidence) {
 
 fn rungs(out: &Output, evidence: &Evidence) {
     out.heading("Rungs, on the certification rows");
-    let mut table = Table::new(["rung", ">answers", ">right of these", ">alone", ">p50", ">p99", ">cost", ">size"]);
+    let mut table =
+        Table::new(["rung", ">answers", ">right of these", ">alone", ">p50", ">p99", ">cost", ">size"]);
     for rung in &evidence.rungs {
         table.row([
             rung.model.to_string(),
@@ -97,7 +99,11 @@ fn promise(out: &Output, evidence: &Evidence) {
     out.heading("Certificate");
     for certificate in std::iter::once(&evidence.certificate).chain(&evidence.other_certificates) {
         let mark = if certificate.status == Status::Certified { Mark::Ok } else { Mark::Warn };
-        out.check(mark, format!("{} ({}): {}", certificate.status, certificate.guarantee, certificate.sentence()), None);
+        out.check(
+            mark,
+            format!("{} ({}): {}", certificate.status, certificate.guarantee, certificate.sentence()),
+            None,
+        );
         if let Some(note) = &certificate.note {
             out.sentence(format!("      {note}"));
         }
@@ -116,10 +122,15 @@ fn promise(out: &Output, evidence: &Evidence) {
 fn saved(out: &Output, savings: &Savings) {
     out.heading(format!("Cost of {} such requests", words::count(savings.requests)));
     let mut table = Table::new(["", ">cost"]);
-    table.row(["this ladder, escalations and audits included".to_owned(), savings.ladder_micro_usd.to_string()]);
+    table.row([
+        "this ladder, escalations and audits included".to_owned(),
+        savings.ladder_micro_usd.to_string(),
+    ]);
     table.row(["everything to the large model".to_owned(), savings.all_large_micro_usd.to_string()]);
     match &savings.cheapest_single {
-        Some((model, cost)) => table.row([format!("cheapest single model that meets the target: {model}"), cost.to_string()]),
+        Some((model, cost)) => {
+            table.row([format!("cheapest single model that meets the target: {model}"), cost.to_string()])
+        }
         None => table.row(["no single model is proved to meet the target".to_owned(), String::new()]),
     }
     out.table(&table);

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use sprat_store::{Ending, LedgerEntry, Source, Store};
-use sprat_task::{Answer, Context, Input, LabelledRow, Model, ModelError, Money, Outcome, Problem, RequestId, Sha256Hex, Step, Task};
+use sprat_task::{
+    Answer, Context, Input, LabelledRow, Model, ModelError, Money, Outcome, Problem, RequestId, Sha256Hex,
+    Step, Task,
+};
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -40,11 +43,14 @@ pub fn label_with_large(
     labelling: &Labelling<'_>,
     rows: &[LabelledRow],
 ) -> Result<Labelled, Failure> {
-    let wanted = || Problem::new(format!("`{}` is not the large model of task `{}`", labelling.teacher, task.name));
+    let wanted =
+        || Problem::new(format!("`{}` is not the large model of task `{}`", labelling.teacher, task.name));
     match task.large() {
         Some(large) if large.as_str() == labelling.teacher || labelling.teacher == "large" => {}
         Some(large) => return Err(wanted().allowed(large.as_str()).into()),
-        None => return Err(wanted().hint(format!("add large = \"NAME\" to tasks/{}.toml", task.name)).into()),
+        None => {
+            return Err(wanted().hint(format!("add large = \"NAME\" to tasks/{}.toml", task.name)).into());
+        }
     }
     let large = models.large(task, labelling.examples)?.ok_or_else(wanted)?;
     let inputs: Vec<Input> = rows.iter().map(|row| row.input.clone()).collect();
@@ -95,7 +101,11 @@ pub fn label_with_large(
     }
     drop(bar);
     if teacher.hit_the_cap() {
-        app.out().warning(format!("the cap was reached after {}: {} rows stay unlabelled", teacher.spent(), failed));
+        app.out().warning(format!(
+            "the cap was reached after {}: {} rows stay unlabelled",
+            teacher.spent(),
+            failed
+        ));
     } else if let Some(why) = why {
         app.out().warning(format!("{failed} rows got no label; the last reason: {why}"));
         if labelled.is_empty() {
@@ -106,7 +116,10 @@ pub fn label_with_large(
 }
 
 fn nothing(why: &ModelError) -> Failure {
-    Failure::ours_with_hint(format!("the large model labelled nothing: {why}"), "what was answered is kept; the same command goes on from there")
+    Failure::ours_with_hint(
+        format!("the large model labelled nothing: {why}"),
+        "what was answered is kept; the same command goes on from there",
+    )
 }
 
 fn check_budget(labelling: &Labelling<'_>, estimate: Option<Money>, unknown: usize) -> Result<(), Problem> {
@@ -114,16 +127,29 @@ fn check_budget(labelling: &Labelling<'_>, estimate: Option<Money>, unknown: usi
         return Ok(());
     }
     match (labelling.cap, estimate) {
-        (None, Some(estimate)) if estimate > Money::ZERO => Err(Problem::new(format!("labelling would cost about {estimate}, and no cap was given"))
-            .hint(format!("add --max-cost {:.2} (or less: it stops there and keeps what it has)", (estimate.units() * 1.2).max(0.01)))),
-        (Some(cap), None) => Err(Problem::new(format!("the price of the large model is unknown, so that a cap of {cap} can't be kept"))
-            .hint("give the model a `price` in sprat.toml")),
+        (None, Some(estimate)) if estimate > Money::ZERO => Err(Problem::new(format!(
+            "labelling would cost about {estimate}, and no cap was given"
+        ))
+        .hint(format!(
+            "add --max-cost {:.2} (or less: it stops there and keeps what it has)",
+            (estimate.units() * 1.2).max(0.01)
+        ))),
+        (Some(cap), None) => Err(Problem::new(format!(
+            "the price of the large model is unknown, so that a cap of {cap} can't be kept"
+        ))
+        .hint("give the model a `price` in sprat.toml")),
         _ => Ok(()),
     }
 }
 
 /// What the teacher costs is part of what Sprat costs.
-fn record(app: &App, store: &Store, task: &Task, large: &sprat_models::remote::RemoteModel, attempt: &sprat_task::Attempt) -> Result<(), Failure> {
+fn record(
+    app: &App,
+    store: &Store,
+    task: &Task,
+    large: &sprat_models::remote::RemoteModel,
+    attempt: &sprat_task::Attempt,
+) -> Result<(), Failure> {
     let latency_us = u64::try_from(attempt.latency.as_micros()).unwrap_or(u64::MAX);
     let outcome = match &attempt.result {
         Ok(Some(_)) => Outcome::Last,

@@ -55,8 +55,10 @@ pub async fn live(
 ) -> Result<Live, Failure> {
     let release = find(store, task, version)?;
     let folder = release.as_ref().map(|release| release::folder(&workspace.releases(), &release.id));
-    let examples = folder.as_ref().and_then(|folder| release::read_neighbours(folder).ok()).unwrap_or_default();
-    let rows: Vec<(String, Answer)> = examples.into_iter().map(|row| (row.text, answer_from_line(task, &row.label))).collect();
+    let examples =
+        folder.as_ref().and_then(|folder| release::read_neighbours(folder).ok()).unwrap_or_default();
+    let rows: Vec<(String, Answer)> =
+        examples.into_iter().map(|row| (row.text, answer_from_line(task, &row.label))).collect();
     let inputs = sample_inputs(&rows);
     // Before there is a release nobody knows how long the texts are: unknown, not nothing.
     let large_cost = if inputs.is_empty() { None } else { models.large_cost(task, &inputs)? };
@@ -91,17 +93,29 @@ fn find(store: &Store, task: &Task, version: Option<u32>) -> Result<Option<Relea
 }
 
 /// After an upgrade the stored inputs are answered again: the same decisions keep the certificate, any other ends it.
-async fn changed_by_an_upgrade(release: &Release, folder: &std::path::Path, ladder: &Ladder, task: &Task) -> Option<String> {
+async fn changed_by_an_upgrade(
+    release: &Release,
+    folder: &std::path::Path,
+    ladder: &Ladder,
+    task: &Task,
+) -> Option<String> {
     if release.origin.code_version == VERSION {
         return None;
     }
     let Ok(replayed) = release::read_replay(folder) else {
-        return Some(format!("made by version {} of Sprat, and what it decided then can't be read", release.origin.code_version));
+        return Some(format!(
+            "made by version {} of Sprat, and what it decided then can't be read",
+            release.origin.code_version
+        ));
     };
     let thresholds: Vec<Option<f64>> = release.rungs.iter().map(|rung| rung.threshold).collect();
     let changed = release::decides_differently(ladder, &thresholds, task, &replayed).await;
     (changed > 0).then(|| {
-        format!("this version of Sprat decides {changed} of {} stored inputs differently from version {}", replayed.len(), release.origin.code_version)
+        format!(
+            "this version of Sprat decides {changed} of {} stored inputs differently from version {}",
+            replayed.len(),
+            release.origin.code_version
+        )
     })
 }
 
@@ -117,20 +131,33 @@ impl Live {
             app.out().warning(format!("the certificate of {} is stale: {reason}", task.name));
         }
         match &self.release {
-            None => app.out().notice(format!("{} has no live release: everything goes to the end of the ladder", task.name)),
+            None => app.out().notice(format!(
+                "{} has no live release: everything goes to the end of the ladder",
+                task.name
+            )),
             Some(release) if !release.certificate.allows_small_answers() => app.out().notice(format!(
                 "{} is not certified ({}): everything goes to the end of the ladder",
                 release.id, release.certificate.status
             )),
             Some(_) if !self.stale.is_empty() => {
-                app.out().notice(format!("everything goes to the end of the ladder; `sprat learn {}` makes a new release", task.name));
+                app.out().notice(format!(
+                    "everything goes to the end of the ladder; `sprat learn {}` makes a new release",
+                    task.name
+                ));
             }
             Some(_) => {}
         }
     }
 
     /// A climb's line in the ledger.
-    pub fn entry(&self, task: &Task, climbed: &Climbed, request: RequestId, source: Source, now_unix_ms: i64) -> LedgerEntry {
+    pub fn entry(
+        &self,
+        task: &Task,
+        climbed: &Climbed,
+        request: RequestId,
+        source: Source,
+        now_unix_ms: i64,
+    ) -> LedgerEntry {
         let account = self.account(climbed);
         LedgerEntry {
             request,
@@ -166,8 +193,10 @@ impl Live {
 
 /// What to say where a task has no live release.
 pub fn nothing_live(task: &Task) -> Problem {
-    Problem::new(format!("task `{}` has no live release", task.name))
-        .hint(format!("`sprat learn {0} ROWS` makes one; `sprat releases {0}` lists what there is", task.name))
+    Problem::new(format!("task `{}` has no live release", task.name)).hint(format!(
+        "`sprat learn {0} ROWS` makes one; `sprat releases {0}` lists what there is",
+        task.name
+    ))
 }
 
 fn ending(end: End) -> Ending {

@@ -38,9 +38,8 @@ impl Workspace {
         let built_in = PriceTable::built_in()?;
         let Some(file) = &self.config.prices else { return Ok(built_in) };
         let path = self.root.join(file);
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            Problem::in_file(shown(&path), format!("the prices can't be read: {error}"))
-        })?;
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| Problem::in_file(shown(&path), format!("the prices can't be read: {error}")))?;
         Ok(built_in.with(PriceTable::read(file, &text)?))
     }
 
@@ -54,7 +53,13 @@ impl Workspace {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let hint = error.hint();
-        if matches!(error, StoreError::Url { .. } | StoreError::NoRelease(_) | StoreError::NothingLive(_) | StoreError::NothingBefore(_)) {
+        if matches!(
+            error,
+            StoreError::Url { .. }
+                | StoreError::NoRelease(_)
+                | StoreError::NothingLive(_)
+                | StoreError::NothingBefore(_)
+        ) {
             let problem = Problem::new(error.to_string());
             return match hint {
                 Some(hint) => problem.hint(hint),

@@ -13,7 +13,8 @@ use sprat_models::remote::{
 use sprat_models::retrieval::NeighbourIndex;
 use sprat_store::Store;
 use sprat_task::{
-    Answer, Input, LabelledRow, Last, Model, ModelId, Money, Price, Problem, RungRecord, Sha256Hex, Task, Trainer,
+    Answer, Input, LabelledRow, Last, Model, ModelId, Money, Price, Problem, RungRecord, Sha256Hex, Task,
+    Trainer,
 };
 
 use crate::config::{ModelConfig, Remote};
@@ -75,11 +76,17 @@ impl<'a> Models<'a> {
     }
 
     /// Opens the model of a released rung.
-    pub fn open_rung(&self, task: &Task, record: &RungRecord, file: Option<&std::path::Path>) -> Result<Arc<dyn Model>, String> {
+    pub fn open_rung(
+        &self,
+        task: &Task,
+        record: &RungRecord,
+        file: Option<&std::path::Path>,
+    ) -> Result<Arc<dyn Model>, String> {
         match (self.workspace.config.models.get(&record.model), file) {
             // What a rung was trained as is what it is opened as, whatever the workspace says now.
             (_, Some(file)) if record.kind == "linear" => {
-                let trainer = LinearTrainer::new(record.model.clone(), sprat_models::linear::Config::default());
+                let trainer =
+                    LinearTrainer::new(record.model.clone(), sprat_models::linear::Config::default());
                 trainer.open(task, file).map_err(|error| error.to_string())
             }
             (Some(ModelConfig::Remote(remote)), None) => {
@@ -112,7 +119,9 @@ impl<'a> Models<'a> {
         let model = RemoteModel::open(id.clone(), config, &self.prices, Arc::new(NoExamples))?;
         let quote = model.quote(task, inputs);
         let known = quote.calls.max(1);
-        let cost = quote.cost_estimate.map(|total| Money::from_micro(total.micro() / i64::try_from(known).unwrap_or(1)));
+        let cost = quote
+            .cost_estimate
+            .map(|total| Money::from_micro(total.micro() / i64::try_from(known).unwrap_or(1)));
         let prices = match &remote.settings.provider {
             Provider::Replay { path } => format!("the costs in {}", path.display()),
             _ => format!("list prices of {}", self.prices.as_of()),
@@ -121,9 +130,22 @@ impl<'a> Models<'a> {
     }
 
     /// The large model with its memory, so that nothing is paid for twice.
-    pub fn remembered(&self, large: &Large, store: &Store, now_unix_ms: i64, each: Option<Money>) -> Remembered {
+    pub fn remembered(
+        &self,
+        large: &Large,
+        store: &Store,
+        now_unix_ms: i64,
+        each: Option<Money>,
+    ) -> Remembered {
         let provenance = large.model.provenance();
-        Remembered::new(large.model.clone(), store.clone(), large.prompt.clone(), provenance, now_unix_ms, each)
+        Remembered::new(
+            large.model.clone(),
+            store.clone(),
+            large.prompt.clone(),
+            provenance,
+            now_unix_ms,
+            each,
+        )
     }
 
     /// Where a task's ladder ends, given its large model.
@@ -137,12 +159,20 @@ impl<'a> Models<'a> {
 
     /// Changes when the settings of any model of the task's ladder do.
     pub fn settings_hash(&self, task: &Task) -> Sha256Hex {
-        let settings: Vec<String> =
-            task.rungs.iter().map(|rung| format!("{rung} {:?}", self.workspace.config.models.get(rung))).collect();
+        let settings: Vec<String> = task
+            .rungs
+            .iter()
+            .map(|rung| format!("{rung} {:?}", self.workspace.config.models.get(rung)))
+            .collect();
         Sha256Hex::of_parts(settings.iter().map(String::as_bytes))
     }
 
-    fn remote(&self, id: &ModelId, remote: &Remote, examples: Arc<dyn Examples>) -> Result<RemoteModel, Failure> {
+    fn remote(
+        &self,
+        id: &ModelId,
+        remote: &Remote,
+        examples: Arc<dyn Examples>,
+    ) -> Result<RemoteModel, Failure> {
         sprat_models::remote::install_tls();
         let config = self.remote_config(remote)?;
         if config.api_key.is_none()
@@ -169,10 +199,12 @@ fn nearest(remote: &Remote, rows: &[(String, Answer)]) -> Arc<dyn Examples> {
     if remote.settings.examples == 0 || rows.is_empty() {
         return Arc::new(NoExamples);
     }
-    let pool: Vec<Example> = rows.iter().map(|(text, answer)| Example { text: text.clone(), answer: answer.clone() }).collect();
+    let pool: Vec<Example> =
+        rows.iter().map(|(text, answer)| Example { text: text.clone(), answer: answer.clone() }).collect();
     let texts: Vec<&str> = rows.iter().map(|(text, _)| text.as_str()).collect();
     let index = NeighbourIndex::build(&texts);
-    let nearest = move |text: &str, most: usize| index.nearest(text, most).into_iter().map(|found| found.row).collect();
+    let nearest =
+        move |text: &str, most: usize| index.nearest(text, most).into_iter().map(|found| found.row).collect();
     Arc::new(NearestExamples::new(pool, "n-gram cosine 1", Arc::new(nearest)))
 }
 

@@ -63,9 +63,17 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     };
     let reach = if args.small_only { Reach::SmallOnly } else { Reach::Whole };
     let climbs = app.block_on(live.ladder.climb(&cx, &task, std::slice::from_ref(&input), reach))?;
-    let Some(climbed) = climbs.into_iter().next() else { return Err(Failure::ours("the ladder gave no answer")) };
+    let Some(climbed) = climbs.into_iter().next() else {
+        return Err(Failure::ours("the ladder gave no answer"));
+    };
     if !args.small_only {
-        store.ledger().append(&live.entry(&task, &climbed, request.clone(), Source::Ask, app.now_unix_ms()))?;
+        store.ledger().append(&live.entry(
+            &task,
+            &climbed,
+            request.clone(),
+            Source::Ask,
+            app.now_unix_ms(),
+        ))?;
         store.ledger().settle()?;
     }
     let neighbours = nearest(&live, &input, args.neighbours);
@@ -79,10 +87,14 @@ fn text(args: &Args) -> Result<String, Failure> {
         return Ok(text.clone());
     }
     let mut bytes = Vec::new();
-    std::io::stdin().read_to_end(&mut bytes).map_err(|error| Failure::ours(format!("standard input can't be read: {error}")))?;
+    std::io::stdin()
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::ours(format!("standard input can't be read: {error}")))?;
     let text = String::from_utf8(bytes).map_err(|_| Problem::new("standard input is not UTF-8"))?;
     if text.trim().is_empty() {
-        return Err(Problem::new("there is no text to answer").hint(format!("sprat ask {} \"the text\"", args.task)).into());
+        return Err(Problem::new("there is no text to answer")
+            .hint(format!("sprat ask {} \"the text\"", args.task))
+            .into());
     }
     Ok(text.trim_end_matches('\n').to_owned())
 }
@@ -97,7 +109,9 @@ struct Neighbour {
 
 fn nearest(live: &Live, input: &Input, most: usize) -> Vec<Neighbour> {
     let folder: Option<&PathBuf> = live.folder.as_ref();
-    let Some(rows) = folder.filter(|_| most > 0).and_then(|folder| read_neighbours(folder).ok()) else { return Vec::new() };
+    let Some(rows) = folder.filter(|_| most > 0).and_then(|folder| read_neighbours(folder).ok()) else {
+        return Vec::new();
+    };
     let texts: Vec<&str> = rows.iter().map(|row| row.text.as_str()).collect();
     let found = NeighbourIndex::build(&texts).nearest(&input.text, most);
     let neighbour = |found: sprat_models::retrieval::Neighbour| {
@@ -153,7 +167,9 @@ fn show(out: &Output, live: &Live, climbed: &Climbed, neighbours: &[Neighbour], 
                 Outcome::Failed(error) => format!("failed: {error}"),
                 other => other.word().to_owned(),
             },
-            step.outcome.confidence().map_or_else(|| "-".to_owned(), |confidence| words::share(confidence.get())),
+            step.outcome
+                .confidence()
+                .map_or_else(|| "-".to_owned(), |confidence| words::share(confidence.get())),
             threshold.map_or_else(|| "-".to_owned(), |threshold| format!(">{}", words::share(threshold))),
             words::duration_us(step.latency_us),
             words::money(step.usage.cost),
@@ -164,7 +180,8 @@ fn show(out: &Output, live: &Live, climbed: &Climbed, neighbours: &[Neighbour], 
         out.heading("Nearest training rows");
         let mut table = Table::new([">similar", "label", "text"]);
         for row in neighbours {
-            let text: String = row.text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(90).collect();
+            let text: String =
+                row.text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(90).collect();
             table.row([words::share(f64::from(row.similarity)), row.label.clone(), text]);
         }
         out.table(&table);
@@ -175,7 +192,11 @@ fn show(out: &Output, live: &Live, climbed: &Climbed, neighbours: &[Neighbour], 
         (amount, _) => words::money(amount),
     };
     out.heading("Cost");
-    out.line(format!("{}; the large model alone: {baseline}{}", words::money(account.spent.exact()), qualified(live.provenance())));
+    out.line(format!(
+        "{}; the large model alone: {baseline}{}",
+        words::money(account.spent.exact()),
+        qualified(live.provenance())
+    ));
     out.line(format!("request {request}"));
 }
 
@@ -183,7 +204,10 @@ fn unanswered(app: &App, task: &Task, climbed: &Climbed) -> Failure {
     if climbed.end == End::Failed {
         app.out().warning("the large model failed; nobody else may answer this");
     } else if climbed.end != End::Stopped {
-        app.out().notice(format!("no rung was sure enough, and {} has no large model; `large = \"NAME\"` in its file gives it one", task.name));
+        app.out().notice(format!(
+            "no rung was sure enough, and {} has no large model; `large = \"NAME\"` in its file gives it one",
+            task.name
+        ));
     }
     Failure::Told
 }

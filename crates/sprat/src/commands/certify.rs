@@ -50,14 +50,16 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let task = workspace.task(&args.task)?.clone();
     let models = Models::open(&workspace)?;
     let store = workspace.store()?;
-    let newest = || Ok::<_, Failure>(store.registry().releases(&task.name)?.last().map(|release| release.id.version));
+    let newest =
+        || Ok::<_, Failure>(store.registry().releases(&task.name)?.last().map(|release| release.id.version));
     let version = match (args.release, store.registry().live(&task.name)?) {
         (Some(version), _) => Some(version),
         (None, Some(deployment)) => Some(deployment.live.version),
         (None, None) => newest()?,
     };
     let Some(version) = version else { return Err(nothing_live(&task).into()) };
-    let live = app.block_on(live(app, &workspace, &models, &store, &task, Some(version), Reaching::SmallOnly))??;
+    let live =
+        app.block_on(live(app, &workspace, &models, &store, &task, Some(version), Reaching::SmallOnly))??;
     let release = live.released(&task)?;
     if live.ladder.rungs.len() != release.rungs.len() {
         return Err(Failure::ours_with_hint(
@@ -97,7 +99,9 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
         out.heading("Release");
         out.sentence(match (certified, args.promote) {
             (true, true) => format!("{id} is live"),
-            (true, false) => format!("{id} is ready; `sprat promote {} {}` puts it live", id.task, id.version),
+            (true, false) => {
+                format!("{id} is ready; `sprat promote {} {}` puts it live", id.task, id.version)
+            }
             (false, _) => format!("{id} is kept, and not live: it is not certified"),
         });
         out.sentence(format!("report: {}", shown(&report)));
@@ -108,7 +112,10 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
 
 /// What each rung cost when the release was made.
 fn rung_costs(rungs: &[Rung], release: &sprat_task::Release) -> Vec<Option<Money>> {
-    let evidence: Option<sprat_learn::evidence::Evidence> = serde_json::from_value(release.evidence.clone()).ok();
-    let cost = |rung: &Rung| evidence.as_ref()?.rungs.iter().find(|found| found.model == *rung.model.id())?.cost_micro_usd;
+    let evidence: Option<sprat_learn::evidence::Evidence> =
+        serde_json::from_value(release.evidence.clone()).ok();
+    let cost = |rung: &Rung| {
+        evidence.as_ref()?.rungs.iter().find(|found| found.model == *rung.model.id())?.cost_micro_usd
+    };
     rungs.iter().map(cost).collect()
 }

@@ -149,8 +149,10 @@ fn add_up(store: &Store, filter: &Filter, tasks: &[&Task], now: i64) -> Result<C
         costs.push(task_cost(store, task, &served)?);
     }
     let everything = ledger.totals(filter)?;
-    let served = spending.iter().find(|(spend, _)| *spend == Spend::Serving).map(|(_, totals)| totals.clone());
-    let overhead = spending.iter().filter(|(spend, _)| *spend != Spend::Serving).map(|(_, totals)| totals.cost);
+    let served =
+        spending.iter().find(|(spend, _)| *spend == Spend::Serving).map(|(_, totals)| totals.clone());
+    let overhead =
+        spending.iter().filter(|(spend, _)| *spend != Spend::Serving).map(|(_, totals)| totals.cost);
     Ok(Cost {
         since_unix_ms: filter.period.as_ref().map(|period| period.start),
         until_unix_ms: now,
@@ -174,7 +176,8 @@ fn add_up(store: &Store, filter: &Filter, tasks: &[&Task], now: i64) -> Result<C
 fn task_cost(store: &Store, task: &Task, served: &Totals) -> Result<TaskCost, Failure> {
     let live = store.registry().live(&task.name)?;
     let release = live.map(|deployment| store.registry().release(&deployment.live)).transpose()?;
-    let evidence: Option<Evidence> = release.and_then(|release| serde_json::from_value(release.evidence).ok());
+    let evidence: Option<Evidence> =
+        release.and_then(|release| serde_json::from_value(release.evidence).ok());
     let savings = evidence.and_then(|evidence| evidence.savings);
     let cheapest_single = savings.and_then(|savings| {
         let (model, cost) = savings.cheapest_single?;
@@ -263,7 +266,8 @@ fn models(out: &Output, models: &[ModelCost]) {
         return;
     }
     out.heading("Steps, by model");
-    let columns = ["model", ">steps", ">answered", ">failed", ">tokens in", ">out", ">cost", ">p50", ">p99", "from"];
+    let columns =
+        ["model", ">steps", ">answered", ">failed", ">tokens in", ">out", ">cost", ">p50", ">p99", "from"];
     let mut table = Table::new(columns);
     let time = |us: Option<u64>| us.map_or_else(|| "unknown".to_owned(), words::duration_us);
     for model in models {
@@ -291,7 +295,8 @@ fn verdict(out: &Output, cost: &Cost) {
     let net = &cost.net;
     out.heading("Net");
     match net.saved_share {
-        None => out.sentence("nothing to compare yet: no request has both a known cost and a known all-large cost"),
+        None => out
+            .sentence("nothing to compare yet: no request has both a known cost and a known all-large cost"),
         Some(share) => {
             out.sentence(format!(
                 "{}: {} for answers and {} for everything else, against {} all-large",
@@ -316,7 +321,10 @@ fn verdict(out: &Output, cost: &Cost) {
         }
     }
     if cost.not_recorded > 0 {
-        out.sentence(format!("not recorded, and in none of these: {}", words::counted(cost.not_recorded, "request")));
+        out.sentence(format!(
+            "not recorded, and in none of these: {}",
+            words::counted(cost.not_recorded, "request")
+        ));
     }
 }
 
@@ -344,11 +352,8 @@ mod tests {
 
     #[test]
     fn a_saving_is_net_of_labels_training_audits_and_evaluation() {
-        let compared = Compared {
-            requests: 10,
-            cost: Money::from_micro(200),
-            baseline: Money::from_micro(1_000),
-        };
+        let compared =
+            Compared { requests: 10, cost: Money::from_micro(200), baseline: Money::from_micro(1_000) };
         let served = Totals { compared, ..Totals::default() };
         let cheap = net(&served, Money::from_micro(300));
         assert_eq!((cheap.saved_micro_usd, cheap.saved_share), (Money::from_micro(500), Some(0.5)));

@@ -48,7 +48,8 @@ const NAME: &str = "tickets";
 pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let began = std::time::Instant::now();
     let folder = prepare(&args.dir)?;
-    std::env::set_current_dir(&folder).map_err(|error| Failure::ours(format!("{} can't be entered: {error}", shown(&folder))))?;
+    std::env::set_current_dir(&folder)
+        .map_err(|error| Failure::ours(format!("{} can't be entered: {error}", shown(&folder))))?;
     // The workspace is where we are now.
     let here = app.in_folder(None);
     if !app.out().is_json() {
@@ -84,7 +85,8 @@ fn prepare(dir: &Path) -> Result<PathBuf, Failure> {
     std::fs::create_dir_all(dir.join(".sprat")).map_err(cant(dir))?;
     let labels = labels()?;
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-    let log = log::log(ROWS, ANSWERS, &labels).map_err(|error| Failure::ours(format!("the demo's rows can't be read: {error}")))?;
+    let log = log::log(ROWS, ANSWERS, &labels)
+        .map_err(|error| Failure::ours(format!("the demo's rows can't be read: {error}")))?;
     let files: [(&str, &str); 6] = [
         (MARK, ""),
         ("sprat.toml", include_str!("demo/sprat.toml")),
@@ -111,7 +113,8 @@ fn labels() -> Result<Vec<String>, Failure> {
 fn step(app: &App, line: &[&str]) -> Result<(), Failure> {
     app.out().command(&format!("sprat {}", line.join(" ")));
     let words = std::iter::once("sprat").chain(line.iter().copied());
-    let cli = Cli::try_parse_from(words).map_err(|error| Failure::ours(format!("the demo's command can't be read: {error}")))?;
+    let cli = Cli::try_parse_from(words)
+        .map_err(|error| Failure::ours(format!("the demo's command can't be read: {error}")))?;
     cli.command.run(&app.muted_where_json())
 }
 
@@ -155,36 +158,53 @@ struct LargeRow {
 }
 
 fn add_up(app: &App, seconds: f64) -> Result<Summary, Failure> {
-    let broken = |what: &str, error: &dyn std::fmt::Display| Failure::ours(format!("{what} can't be read back: {error}"));
+    let broken = |what: &str, error: &dyn std::fmt::Display| {
+        Failure::ours(format!("{what} can't be read back: {error}"))
+    };
     let text = std::fs::read_to_string("answered.jsonl").map_err(|error| broken("answered.jsonl", &error))?;
-    let rows: Vec<AnsweredRow> =
-        text.lines().map(serde_json::from_str).collect::<Result<_, _>>().map_err(|error| broken("answered.jsonl", &error))?;
-    let large: Vec<LargeRow> =
-        ANSWERS.lines().map(serde_json::from_str).collect::<Result<_, _>>().map_err(|error| broken("answers.jsonl", &error))?;
-    let large: HashMap<&str, &str> = large.iter().map(|row| (row.text.as_str(), row.answer.as_str())).collect();
+    let rows: Vec<AnsweredRow> = text
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()
+        .map_err(|error| broken("answered.jsonl", &error))?;
+    let large: Vec<LargeRow> = ANSWERS
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()
+        .map_err(|error| broken("answers.jsonl", &error))?;
+    let large: HashMap<&str, &str> =
+        large.iter().map(|row| (row.text.as_str(), row.answer.as_str())).collect();
     let small: Vec<&AnsweredRow> = rows.iter().filter(|row| row.escalated == Some(false)).collect();
     let is_right = |row: &AnsweredRow| row.answer.as_deref() == Some(row.label.as_str());
     let of_large = |row: &AnsweredRow| large.get(row.text.as_str()).copied();
     let share = |part: usize, whole: usize| (whole > 0).then(|| part as f64 / whole as f64);
-    let pairs: Vec<(bool, bool)> = rows.iter().map(|row| (is_right(row), of_large(row) == Some(row.label.as_str()))).collect();
+    let pairs: Vec<(bool, bool)> =
+        rows.iter().map(|row| (is_right(row), of_large(row) == Some(row.label.as_str()))).collect();
     let difference = paired_difference(Pairs::count(pairs.iter().copied()), 0.95);
     let workspace = app.workspace()?;
     let store = workspace.store()?;
     let task = TaskName::from(NAME);
-    let release = store.registry().releases(&task)?.pop().ok_or_else(|| Failure::ours("the demo made no release"))?;
+    let release =
+        store.registry().releases(&task)?.pop().ok_or_else(|| Failure::ours("the demo made no release"))?;
     let evidence: Option<Evidence> = serde_json::from_value(release.evidence.clone()).ok();
     let entries = store.ledger().latest(Some(&task), rows.len())?;
     let served: Vec<_> = entries.iter().filter(|entry| entry.source == Source::Run).collect();
     let cost: Option<Money> = served.iter().map(|entry| entry.cost).sum::<Option<Money>>();
     let all_large: Option<Money> = rows.iter().map(|row| large_cost(&row.text)).sum::<Option<Money>>();
-    let saving = cost.zip(all_large).filter(|(_, all)| all.micro() > 0).map(|(cost, all)| 1.0 - cost.units() / all.units());
+    let saving = cost
+        .zip(all_large)
+        .filter(|(_, all)| all.micro() > 0)
+        .map(|(cost, all)| 1.0 - cost.units() / all.units());
     Ok(Summary {
         provenance: sprat_task::Provenance::Authored,
         rows: rows.len() as u64,
         answered_small: small.len() as u64,
         coverage: share(small.len(), rows.len()).unwrap_or(0.0),
         selective_accuracy: share(small.iter().filter(|row| is_right(row)).count(), small.len()),
-        selective_agreement: share(small.iter().filter(|row| row.answer.as_deref() == of_large(row)).count(), small.len()),
+        selective_agreement: share(
+            small.iter().filter(|row| row.answer.as_deref() == of_large(row)).count(),
+            small.len(),
+        ),
         escalated: rows.iter().filter(|row| row.escalated == Some(true)).count() as u64,
         cascade_accuracy: share(pairs.iter().filter(|pair| pair.0).count(), pairs.len()).unwrap_or(0.0),
         large_accuracy: share(pairs.iter().filter(|pair| pair.1).count(), pairs.len()).unwrap_or(0.0),

@@ -49,7 +49,9 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
 pub fn first_with_labels(app: &App) -> Result<String, Failure> {
     let discovery = survey(app, &app.workspace_or_default()?.store()?)?;
     let found = discovery.candidates.into_iter().find(|candidate| candidate.kind.has_labels());
-    found.map(|candidate| candidate.name).ok_or_else(|| Problem::new("no work in the log has labels for answers").into())
+    found
+        .map(|candidate| candidate.name)
+        .ok_or_else(|| Problem::new("no work in the log has labels for answers").into())
 }
 
 fn survey(app: &App, store: &Store) -> Result<Discovery, Failure> {
@@ -73,8 +75,22 @@ fn survey(app: &App, store: &Store) -> Result<Discovery, Failure> {
 
 fn tell(out: &Output, discovery: &Discovery) {
     let log = &discovery.log;
-    out.heading(format!("{} in the log, {}", words::counted(log.calls, "call"), spend(log.spend.per_month, log.spend.in_log)));
-    let mut table = Table::new(["candidate", "kind", ">calls", ">spend", ">labels", ">agreement", ">answerable", ">saving", "verdict"]);
+    out.heading(format!(
+        "{} in the log, {}",
+        words::counted(log.calls, "call"),
+        spend(log.spend.per_month, log.spend.in_log)
+    ));
+    let mut table = Table::new([
+        "candidate",
+        "kind",
+        ">calls",
+        ">spend",
+        ">labels",
+        ">agreement",
+        ">answerable",
+        ">saving",
+        "verdict",
+    ]);
     for candidate in &discovery.candidates {
         let learnable = candidate.learnable.as_ref();
         table.row([
@@ -82,7 +98,11 @@ fn tell(out: &Output, discovery: &Discovery) {
             candidate.kind.to_string(),
             words::count(candidate.volume.calls),
             spend(candidate.spend.per_month, candidate.spend.in_log),
-            if candidate.labels.is_empty() { "-".to_owned() } else { words::count(candidate.labels.len() as u64) },
+            if candidate.labels.is_empty() {
+                "-".to_owned()
+            } else {
+                words::count(candidate.labels.len() as u64)
+            },
             learnable.map_or_else(|| "-".to_owned(), |found| estimate(&found.accuracy)),
             learnable.map_or_else(|| "-".to_owned(), |found| estimate(&found.answerable)),
             saving(candidate),
@@ -91,13 +111,21 @@ fn tell(out: &Output, discovery: &Discovery) {
     }
     out.table(&table);
     for candidate in &discovery.candidates {
-        out.sentence(format!("{}: {}: {}", candidate.name, candidate.verdict.advice.words(), candidate.verdict.reason));
+        out.sentence(format!(
+            "{}: {}: {}",
+            candidate.name,
+            candidate.verdict.advice.words(),
+            candidate.verdict.reason
+        ));
         for notice in &candidate.notices {
             out.sentence(format!("  - {notice}"));
         }
     }
     if discovery.others.calls > 0 {
-        out.sentence(format!("{} belong to no group of at least 20", words::counted(discovery.others.calls, "call")));
+        out.sentence(format!(
+            "{} belong to no group of at least 20",
+            words::counted(discovery.others.calls, "call")
+        ));
     }
     out.sentence(
         "agreement: how often a quick linear model, on calls it had not seen, says what the large model said; answerable: the share it might \
@@ -116,7 +144,12 @@ fn spend(per_month: Option<Money>, in_log: Money) -> String {
 }
 
 fn estimate(estimate: &sprat_stats::interval::Estimate) -> String {
-    format!("{} ({} to {})", words::share(estimate.value), words::share(estimate.interval.lower), words::share(estimate.interval.upper))
+    format!(
+        "{} ({} to {})",
+        words::share(estimate.value),
+        words::share(estimate.interval.lower),
+        words::share(estimate.interval.upper)
+    )
 }
 
 fn saving(candidate: &Candidate) -> String {
@@ -144,13 +177,18 @@ fn write(
     let draft = discovery.draft(candidate, large_model(workspace).as_ref().map(ModelId::as_str))?;
     let name = name.unwrap_or(candidate);
     if !sprat_task::names::is_plain_name(name) {
-        return Err(Problem::new(format!("`{name}` can't name a task")).allowed("1 to 64 letters, digits, `_`, `-` and `.`").into());
+        return Err(Problem::new(format!("`{name}` can't name a task"))
+            .allowed("1 to 64 letters, digits, `_`, `-` and `.`")
+            .into());
     }
     let folder = workspace.root.join("tasks");
-    let (task_file, rows_file) = (folder.join(format!("{name}.toml")), folder.join(format!("{name}.rows.jsonl")));
+    let (task_file, rows_file) =
+        (folder.join(format!("{name}.toml")), folder.join(format!("{name}.rows.jsonl")));
     for file in [&task_file, &rows_file] {
         if file.exists() {
-            return Err(Problem::in_file(shown(file), "this file exists already").hint("--as gives the task another name").into());
+            return Err(Problem::in_file(shown(file), "this file exists already")
+                .hint("--as gives the task another name")
+                .into());
         }
     }
     let cant = |path: &Path| {
@@ -168,13 +206,20 @@ fn write(
     }
     rows.flush().map_err(cant(&rows_file))?;
     // The task file comes last: with it the task exists.
-    std::fs::File::create_new(&task_file).and_then(|mut file| file.write_all(draft.toml.as_bytes())).map_err(cant(&task_file))?;
+    std::fs::File::create_new(&task_file)
+        .and_then(|mut file| file.write_all(draft.toml.as_bytes()))
+        .map_err(cant(&task_file))?;
     let next = format!("sprat learn {name} {}", shown(&rows_file));
     let json = json!({
         "task": name, "task_file": shown(&task_file), "rows_file": shown(&rows_file), "rows": written, "notices": draft.notices, "next": next,
     });
     app.out().show(&json, |out| {
-        out.line(format!("wrote {} and {} ({})", shown(&task_file), shown(&rows_file), words::counted(written, "row")));
+        out.line(format!(
+            "wrote {} and {} ({})",
+            shown(&task_file),
+            shown(&rows_file),
+            words::counted(written, "row")
+        ));
         for notice in &draft.notices {
             out.sentence(format!("- {notice}"));
         }
@@ -185,7 +230,8 @@ fn write(
 
 /// The remote model of the workspace, where there is exactly one.
 fn large_model(workspace: &Workspace) -> Option<ModelId> {
-    let mut remote = workspace.config.models.iter().filter(|(_, model)| matches!(model, ModelConfig::Remote(_)));
+    let mut remote =
+        workspace.config.models.iter().filter(|(_, model)| matches!(model, ModelConfig::Remote(_)));
     match (remote.next(), remote.next()) {
         (Some((id, _)), None) => Some(id.clone()),
         _ => None,

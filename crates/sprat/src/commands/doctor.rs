@@ -60,7 +60,10 @@ pub fn run(_: Args, app: &App) -> Result<(), Failure> {
     match Workspace::read(&folder) {
         Ok(workspace) => {
             let tasks = words::counted(workspace.tasks.len() as u64, "task");
-            checks.push(Check::ok("workspace", format!("{}, {tasks}", shown(&folder.join(crate::config::FILE)))));
+            checks.push(Check::ok(
+                "workspace",
+                format!("{}, {tasks}", shown(&folder.join(crate::config::FILE))),
+            ));
             checks.push(store(app, &workspace));
             let prices = prices(&workspace, &mut checks);
             for (id, model) in &workspace.config.models {
@@ -93,7 +96,10 @@ fn store(app: &App, workspace: &Workspace) -> Check {
     if let Some(path) = url.strip_prefix("sqlite:")
         && !Path::new(path).exists()
     {
-        return Check::ok("store", format!("{} will be made when something is to be remembered", shown(Path::new(path))));
+        return Check::ok(
+            "store",
+            format!("{} will be made when something is to be remembered", shown(Path::new(path))),
+        );
     }
     let opened = Store::open(&url).and_then(|store| {
         let bar = app.out().progress("checking the store", None);
@@ -149,7 +155,13 @@ fn usable(workspace: &Workspace, id: &ModelId, model: &ModelConfig, prices: &Pri
     }
 }
 
-fn remote_usable(workspace: &Workspace, id: &ModelId, remote: &Remote, prices: &PriceTable, used: bool) -> Check {
+fn remote_usable(
+    workspace: &Workspace,
+    id: &ModelId,
+    remote: &Remote,
+    prices: &PriceTable,
+    used: bool,
+) -> Check {
     let settings = remote.resolved(&workspace.root);
     let name = format!("{id}: {} {}", settings.provider.word(), settings.model);
     let missing = |found: String, next: &str| match used {
@@ -170,7 +182,8 @@ fn remote_usable(workspace: &Workspace, id: &ModelId, remote: &Remote, prices: &
         };
     }
     if let Some(key) = &remote.api_key {
-        let secret = key.read(&workspace.root).and_then(|key| Secret::new(key).map_err(|problem| problem.message));
+        let secret =
+            key.read(&workspace.root).and_then(|key| Secret::new(key).map_err(|problem| problem.message));
         if let Err(why) = secret {
             return missing(format!("{name}: {why}"), "set it where Sprat is started");
         }

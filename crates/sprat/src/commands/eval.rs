@@ -10,7 +10,9 @@ use sprat_learn::evaluate::Judgement;
 use sprat_learn::observe::{ObservedRow, Said, has_labels};
 use sprat_learn::rows::{ReadOptions, read_labelled};
 use sprat_stats::interval::{clopper_pearson, wilson};
-use sprat_task::{Certificate, Context, Guarantee, Input, LabelledRow, Money, Outcome, Problem, Provenance, Release, Task};
+use sprat_task::{
+    Certificate, Context, Guarantee, Input, LabelledRow, Money, Outcome, Problem, Provenance, Release, Task,
+};
 
 use crate::app::App;
 use crate::evidence::qualified;
@@ -68,7 +70,10 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let options = ReadOptions { large_provenance: Provenance::Recorded, ..ReadOptions::default() };
     let rows = read_labelled(&args.rows, &task, &options)?.rows;
     let guarantee = judged_by(release.certificate.guarantee, &rows)?;
-    let rows: Vec<LabelledRow> = rows.into_iter().filter(|row| has_labels(guarantee, row.gold.is_some(), row.large.is_some())).collect();
+    let rows: Vec<LabelledRow> = rows
+        .into_iter()
+        .filter(|row| has_labels(guarantee, row.gold.is_some(), row.large.is_some()))
+        .collect();
     let climbs = climb(app, &live, &task, &rows, args.large)?;
     let measured = measure(&live, &release, &task, guarantee, &rows, &climbs);
     let gates = gates(&args, &measured);
@@ -80,14 +85,23 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
 
 /// What counts as right: what the certificate is about, else whatever labels there are.
 fn judged_by(certified: Guarantee, rows: &[LabelledRow]) -> Result<Guarantee, Problem> {
-    let any = |guarantee| rows.iter().any(|row| has_labels(guarantee, row.gold.is_some(), row.large.is_some()));
+    let any =
+        |guarantee| rows.iter().any(|row| has_labels(guarantee, row.gold.is_some(), row.large.is_some()));
     [certified, Guarantee::Gold, Guarantee::Agreement]
         .into_iter()
         .find(|guarantee| any(*guarantee))
-        .ok_or_else(|| Problem::new("no row has a label to be measured against").hint("give rows with a column `label`"))
+        .ok_or_else(|| {
+            Problem::new("no row has a label to be measured against").hint("give rows with a column `label`")
+        })
 }
 
-fn climb(app: &App, live: &Live, task: &Task, rows: &[LabelledRow], large: bool) -> Result<Vec<Climbed>, Failure> {
+fn climb(
+    app: &App,
+    live: &Live,
+    task: &Task,
+    rows: &[LabelledRow],
+    large: bool,
+) -> Result<Vec<Climbed>, Failure> {
     let inputs: Vec<Input> = rows.iter().map(|row| row.input.clone()).collect();
     let bar = app.out().progress("rows", Some(inputs.len() as u64));
     let reach = if large { Reach::Whole } else { Reach::SmallOnly };
@@ -122,24 +136,36 @@ struct Measured {
     provenance: Provenance,
 }
 
-fn measure(live: &Live, release: &Release, task: &Task, guarantee: Guarantee, rows: &[LabelledRow], climbs: &[Climbed]) -> Measured {
+fn measure(
+    live: &Live,
+    release: &Release,
+    task: &Task,
+    guarantee: Guarantee,
+    rows: &[LabelledRow],
+    climbs: &[Climbed],
+) -> Measured {
     // A stale or uncertified release answers nothing small; what is measured is what it does, not what it might.
     let thresholds: Vec<Option<f64>> = live.ladder.rungs.iter().map(|rung| rung.threshold.value()).collect();
-    let observed: Vec<ObservedRow> = rows.iter().zip(climbs).map(|(row, climbed)| observe(live, row, climbed)).collect();
+    let observed: Vec<ObservedRow> =
+        rows.iter().zip(climbs).map(|(row, climbed)| observe(live, row, climbed)).collect();
     let judgement = Judgement { task, guarantee, thresholds: &thresholds, rows: &observed };
-    let mut answered_by: BTreeMap<String, u64> = release.rungs.iter().map(|rung| (rung.model.to_string(), 0)).collect();
+    let mut answered_by: BTreeMap<String, u64> =
+        release.rungs.iter().map(|rung| (rung.model.to_string(), 0)).collect();
     for model in climbs.iter().filter_map(|climbed| climbed.answered_by.as_ref()) {
         *answered_by.entry(model.to_string()).or_default() += 1;
     }
-    let mut latencies: Vec<u64> = climbs.iter().map(|climbed| climbed.steps.iter().map(|step| step.latency_us).sum()).collect();
+    let mut latencies: Vec<u64> =
+        climbs.iter().map(|climbed| climbed.steps.iter().map(|step| step.latency_us).sum()).collect();
     latencies.sort_unstable();
-    let at = |share: f64| latencies.get((latencies.len() as f64 * share) as usize).or(latencies.last()).copied().unwrap_or(0);
-    let cost = climbs.iter().map(|climbed| Spent::of(&climbed.steps)).fold(Spent::default(), |sum, spent| Spent {
-        known: sum.known + spent.known,
-        unknown: sum.unknown + spent.unknown,
+    let at = |share: f64| {
+        latencies.get((latencies.len() as f64 * share) as usize).or(latencies.last()).copied().unwrap_or(0)
+    };
+    let cost = climbs.iter().map(|climbed| Spent::of(&climbed.steps)).fold(Spent::default(), |sum, spent| {
+        Spent { known: sum.known + spent.known, unknown: sum.unknown + spent.unknown }
     });
     let asked_large = live.large.is_some();
-    let right = |(row, climbed): (&ObservedRow, &Climbed)| climbed.answer.as_ref() == row.right_answer(guarantee);
+    let right =
+        |(row, climbed): (&ObservedRow, &Climbed)| climbed.answer.as_ref() == row.right_answer(guarantee);
     let right = observed.iter().zip(climbs).filter(|pair| right(*pair)).count();
     let labels = judgement.plots(&[], Vec::new()).labels;
     Measured {
@@ -195,7 +221,9 @@ struct Gate {
 fn gates(args: &Args, measured: &Measured) -> Vec<Gate> {
     let ladder = &measured.ladder;
     let error = ladder.selective_accuracy.map(|accuracy| 1.0 - accuracy);
-    let at_least = |gate, wanted: Option<f64>, found: f64| wanted.map(|wanted| Gate { gate, wanted, found: Some(found), passed: found >= wanted });
+    let at_least = |gate, wanted: Option<f64>, found: f64| {
+        wanted.map(|wanted| Gate { gate, wanted, found: Some(found), passed: found >= wanted })
+    };
     [
         at_least("accuracy", args.min_accuracy, ladder.accuracy),
         at_least("coverage", args.min_coverage, ladder.coverage),
@@ -218,7 +246,8 @@ impl Measured {
     }
 
     fn json(&self, release: &Release) -> Value {
-        let Certificate { status, risk, guarantee, alpha, delta, look, n, accepted, bad, bound, .. } = &release.certificate;
+        let Certificate { status, risk, guarantee, alpha, delta, look, n, accepted, bad, bound, .. } =
+            &release.certificate;
         let wrong = (self.ladder.joint_error * self.rows as f64).round() as u64;
         let interval = clopper_pearson(wrong, self.accepted(), 0.95);
         let accuracy = wilson((self.ladder.accuracy * self.rows as f64).round() as u64, self.rows, 0.95);
@@ -250,15 +279,31 @@ impl Measured {
 
     fn show(&self, out: &Output, release: &Release, gates: &[Gate]) {
         let wrong = (self.ladder.joint_error * self.rows as f64).round() as u64;
-        out.heading(format!("{} on {} labelled rows ({})", release.id, words::count(self.rows), self.guarantee));
+        out.heading(format!(
+            "{} on {} labelled rows ({})",
+            release.id,
+            words::count(self.rows),
+            self.guarantee
+        ));
         let mut table = Table::new(["", ">"]);
-        table.row(["right, if the small models answered everything".to_owned(), words::share(self.ladder.accuracy)]);
+        table.row([
+            "right, if the small models answered everything".to_owned(),
+            words::share(self.ladder.accuracy),
+        ]);
         table.row(["answered small".to_owned(), words::share(self.ladder.coverage)]);
         let interval = clopper_pearson(wrong, self.accepted(), 0.95);
-        table.row(["of these, right".to_owned(), match self.ladder.selective_accuracy {
-            Some(accuracy) => format!("{} ({} to {})", words::share(accuracy), words::share(1.0 - interval.upper), words::share(1.0 - interval.lower)),
-            None => "-".to_owned(),
-        }]);
+        table.row([
+            "of these, right".to_owned(),
+            match self.ladder.selective_accuracy {
+                Some(accuracy) => format!(
+                    "{} ({} to {})",
+                    words::share(accuracy),
+                    words::share(1.0 - interval.upper),
+                    words::share(1.0 - interval.lower)
+                ),
+                None => "-".to_owned(),
+            },
+        ]);
         table.row(["answered small and wrong, of all".to_owned(), words::share(self.ladder.joint_error)]);
         if let Some(accuracy) = self.end_to_end {
             table.row(["right, the large model's answers included".to_owned(), words::share(accuracy)]);
@@ -266,19 +311,42 @@ impl Measured {
         for (model, rows) in &self.answered_by {
             table.row([format!("answered by {model}"), words::count(*rows)]);
         }
-        table.row(["latency, median / 99th percentile".to_owned(), format!("{} / {}", words::duration_us(self.p50_us), words::duration_us(self.p99_us))]);
+        table.row([
+            "latency, median / 99th percentile".to_owned(),
+            format!("{} / {}", words::duration_us(self.p50_us), words::duration_us(self.p99_us)),
+        ]);
         table.row(["cost".to_owned(), words::money(self.cost.exact())]);
-        table.row(["everything to the large model".to_owned(), format!("{}{}", words::money(self.baseline), qualified(self.provenance))]);
+        table.row([
+            "everything to the large model".to_owned(),
+            format!("{}{}", words::money(self.baseline), qualified(self.provenance)),
+        ]);
         out.table(&table);
         if let Some(scope) = &self.out_of_scope {
-            out.sentence(format!("out of scope (`{}`): {} of {} recognised; in-scope accuracy {}", scope.label, words::share(scope.recall), scope.rows, words::share(scope.in_scope_accuracy)));
+            out.sentence(format!(
+                "out of scope (`{}`): {} of {} recognised; in-scope accuracy {}",
+                scope.label,
+                words::share(scope.recall),
+                scope.rows,
+                words::share(scope.in_scope_accuracy)
+            ));
         }
         out.heading("Certificate");
         out.sentence(format!("{}: {}", release.certificate.status, release.certificate.sentence()));
-        out.sentence("These rows are other data than the certification rows: what is measured here is no guarantee.");
+        out.sentence(
+            "These rows are other data than the certification rows: what is measured here is no guarantee.",
+        );
         for gate in gates {
             let mark = if gate.passed { crate::output::Mark::Ok } else { crate::output::Mark::Fail };
-            out.check(mark, format!("{} {} (wanted {})", gate.gate, gate.found.map_or_else(|| "-".to_owned(), words::share), words::share(gate.wanted)), None);
+            out.check(
+                mark,
+                format!(
+                    "{} {} (wanted {})",
+                    gate.gate,
+                    gate.found.map_or_else(|| "-".to_owned(), words::share),
+                    words::share(gate.wanted)
+                ),
+                None,
+            );
         }
     }
 }

@@ -55,13 +55,8 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
         (_, true) => Some(Thumb::Down),
         _ => None,
     };
-    let feedback = Feedback {
-        request,
-        thumb,
-        label: label.clone(),
-        by: args.by,
-        time_unix_ms: app.now_unix_ms(),
-    };
+    let feedback =
+        Feedback { request, thumb, label: label.clone(), by: args.by, time_unix_ms: app.now_unix_ms() };
     store.feedback().add(&feedback)?;
     let result = json!({
         "request": feedback.request, "task": entry.task, "answered_by": entry.answered_by, "thumb": thumb, "label": label,
@@ -77,7 +72,8 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
 fn answer(task: &Task, labels: &[String]) -> Result<Answer, Problem> {
     for label in labels {
         if task.label(label).is_none() {
-            let problem = Problem::new(format!("label `{label}` is not one of the labels of task `{}`", task.name));
+            let problem =
+                Problem::new(format!("label `{label}` is not one of the labels of task `{}`", task.name));
             return Err(unknown_label(problem, label, &task.labels));
         }
     }
@@ -85,7 +81,11 @@ fn answer(task: &Task, labels: &[String]) -> Result<Answer, Problem> {
     match labels.as_slice() {
         _ if task.multi => Ok(Answer::labels(labels)),
         [label] => Ok(Answer::Label(label.clone())),
-        _ => Err(Problem::new(format!("task `{}` has one label a row, and {} are given", task.name, labels.len()))
-            .hint("give --label once")),
+        _ => Err(Problem::new(format!(
+            "task `{}` has one label a row, and {} are given",
+            task.name,
+            labels.len()
+        ))
+        .hint("give --label once")),
     }
 }

@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use sprat_learn::import::{ImportError, Importing, Log, LogFile, LogText, Rejected, StoreImport, import_into};
+use sprat_learn::import::{
+    ImportError, Importing, Log, LogFile, LogText, Rejected, StoreImport, import_into,
+};
 use sprat_task::Problem;
 
 use crate::app::App;
@@ -46,7 +48,9 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let store = workspace.store()?;
     if args.forget {
         let forgotten = store.calls().forget(None)?;
-        app.out().show(&json!({ "forgotten": forgotten }), |out| out.line(format!("{} forgotten", words::counted(forgotten, "call"))));
+        app.out().show(&json!({ "forgotten": forgotten }), |out| {
+            out.line(format!("{} forgotten", words::counted(forgotten, "call")))
+        });
         return Ok(());
     }
     let models = Models::open(&workspace)?;
@@ -90,7 +94,9 @@ fn open(path: &Path) -> Result<Box<dyn Log>, Failure> {
         return Ok(Box::new(LogFile::new(path)));
     }
     let mut bytes = Vec::new();
-    std::io::stdin().read_to_end(&mut bytes).map_err(|error| Failure::ours(format!("standard input can't be read: {error}")))?;
+    std::io::stdin()
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::ours(format!("standard input can't be read: {error}")))?;
     Ok(Box::new(LogText::new("standard input", bytes)))
 }
 
@@ -130,7 +136,8 @@ impl Rejects {
         }
         let Some((path, file)) = &mut self.file else { return Ok(()) };
         let trouble = self.trouble.take().or(file.flush().err());
-        trouble.map_or(Ok(()), |error| Err(Failure::ours(format!("{} can't be written: {error}", shown(path)))))
+        trouble
+            .map_or(Ok(()), |error| Err(Failure::ours(format!("{} can't be written: {error}", shown(path)))))
     }
 }
 

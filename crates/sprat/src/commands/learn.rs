@@ -105,7 +105,8 @@ fn require_labels(task: &Task) -> Result<(), Problem> {
     if task.kind.has_labels() {
         return Ok(());
     }
-    Err(Problem::new(format!("a task of kind `{}` can't be learned by this version", task.kind)).allowed("classify, moderate"))
+    Err(Problem::new(format!("a task of kind `{}` can't be learned by this version", task.kind))
+        .allowed("classify, moderate"))
 }
 
 fn read_rows(app: &App, task: &Task, args: &Args) -> Result<RowSet, Failure> {
@@ -121,7 +122,10 @@ fn read_rows(app: &App, task: &Task, args: &Args) -> Result<RowSet, Failure> {
         let lines: Vec<String> = rows
             .rejected
             .iter()
-            .map(|row| json!({ "row": row.raw, "why": row.problem.message, "place": place(&row.problem) }).to_string())
+            .map(|row| {
+                json!({ "row": row.raw, "why": row.problem.message, "place": place(&row.problem) })
+                    .to_string()
+            })
             .collect();
         std::fs::write(file, lines.join("\n") + "\n")
             .map_err(|error| Failure::ours(format!("{} can't be written: {error}", shown(file))))?;
@@ -158,9 +162,10 @@ fn with_teacher(
         return Ok(Prepared { rows, prompt: None });
     };
     let cap = args.max_cost.map(|dollars| {
-        Money::from_units(dollars)
-            .filter(|cap| *cap >= Money::ZERO)
-            .ok_or_else(|| Problem::new(format!("--max-cost {dollars} is not an amount")).allowed("0 or more dollars, such as 2.50"))
+        Money::from_units(dollars).filter(|cap| *cap >= Money::ZERO).ok_or_else(|| {
+            Problem::new(format!("--max-cost {dollars} is not an amount"))
+                .allowed("0 or more dollars, such as 2.50")
+        })
     });
     let labelling = Labelling { teacher, cap: cap.transpose()?, examples: &examples(&rows.rows) };
     let labelled = label_with_large(app, models, store, task, &labelling, &rows.unlabelled)?;
@@ -178,9 +183,15 @@ struct Shown<'a> {
 impl Shown<'_> {
     fn stage(&self, stage: Stage<'_>) {
         let (what, done, total) = match stage {
-            Stage::Curating(rows) => (format!("looking for duplicates among {} rows", words::count(rows as u64)), 0, None),
-            Stage::Training(model, share, _) => (format!("training {model}, percent"), (share * 100.0) as u64, Some(100)),
-            Stage::Asking(model, done, of) => (format!("{model} answers certification rows"), done as u64, Some(of as u64)),
+            Stage::Curating(rows) => {
+                (format!("looking for duplicates among {} rows", words::count(rows as u64)), 0, None)
+            }
+            Stage::Training(model, share, _) => {
+                (format!("training {model}, percent"), (share * 100.0) as u64, Some(100))
+            }
+            Stage::Asking(model, done, of) => {
+                (format!("{model} answers certification rows"), done as u64, Some(of as u64))
+            }
             Stage::Certifying => ("testing thresholds".to_owned(), 0, None),
             Stage::Measuring => ("measuring".to_owned(), 0, None),
             Stage::Writing => ("writing the release".to_owned(), 0, None),
@@ -240,12 +251,18 @@ fn tell(app: &App, learned: &Learned, went_live: bool, report: &std::path::Path)
         evidence::show(out, evidence);
         out.heading("Release");
         if *unchanged {
-            out.sentence(format!("{} was made from these very rows and settings before: nothing was trained again", release.id));
+            out.sentence(format!(
+                "{} was made from these very rows and settings before: nothing was trained again",
+                release.id
+            ));
         }
         out.sentence(match (went_live, release.certificate.status) {
             (true, Status::Certified) => format!("{} is live", release.id),
             (true, _) => format!("{} is live, and answers nothing small: it is not certified", release.id),
-            (false, Status::Certified) => format!("{} is ready; `sprat promote {} {}` puts it live", release.id, release.id.task, release.id.version),
+            (false, Status::Certified) => format!(
+                "{} is ready; `sprat promote {} {}` puts it live",
+                release.id, release.id.task, release.id.version
+            ),
             (false, _) => format!("{} is kept, and not live: it is not certified", release.id),
         });
         out.sentence(format!("report: {}", shown(report)));

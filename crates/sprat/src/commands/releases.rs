@@ -128,11 +128,20 @@ fn show(out: &Output, task: &Task, listing: &Listing) {
         return;
     }
     let live = listing.live.as_ref().map(|deployment| deployment.live.to_string());
-    let columns =
-        ["release", "made", "certificate", ">answered small", ">right of these", ">saves", ">training rows", ""];
+    let columns = [
+        "release",
+        "made",
+        "certificate",
+        ">answered small",
+        ">right of these",
+        ">saves",
+        ">training rows",
+        "",
+    ];
     let mut table = Table::new(columns);
     for figures in &listing.releases {
-        let [made, status, _, _, _, coverage, accuracy, saving, rows, _] = figures.named().map(|(_, text)| text);
+        let [made, status, _, _, _, coverage, accuracy, saving, rows, _] =
+            figures.named().map(|(_, text)| text);
         let mark = if Some(&figures.release) == live.as_ref() { "live" } else { "" };
         table.row([figures.release.clone(), made, status, coverage, accuracy, saving, rows, mark.to_owned()]);
     }

@@ -69,12 +69,20 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let json = json!({ "labelled_now": given, "labelled": counts.labelled, "waiting": counts.waiting, "more_labels": more_labels(&store, &task)? });
     let more = more_labels(&store, &task)?;
     app.out().show(&json, |out| {
-        out.line(format!("{} labelled now, {} in all, {} waiting", words::count(given), words::count(counts.labelled), words::count(counts.waiting)));
+        out.line(format!(
+            "{} labelled now, {} in all, {} waiting",
+            words::count(given),
+            words::count(counts.labelled),
+            words::count(counts.waiting)
+        ));
         if let Some(more) = more {
             out.line(format!("about {} more labels would certify {}", words::count(more), task.name));
         }
         if counts.labelled > 0 {
-            out.line(format!("next: sprat review {} --export labels.jsonl, then sprat learn {} ROWS labels.jsonl", task.name, task.name));
+            out.line(format!(
+                "next: sprat review {} --export labels.jsonl, then sprat learn {} ROWS labels.jsonl",
+                task.name, task.name
+            ));
         }
     });
     Ok(())
@@ -132,7 +140,11 @@ fn queue(app: &App, workspace: &Workspace, store: &Store, task: &Task, args: &Ar
         }
     });
     let added = store.review().add(queued.collect(), app.now_unix_ms())?;
-    app.out().notice(format!("{} chosen out of {}", words::counted(added, "row"), words::count(rows.len() as u64)));
+    app.out().notice(format!(
+        "{} chosen out of {}",
+        words::counted(added, "row"),
+        words::count(rows.len() as u64)
+    ));
     Ok(())
 }
 
@@ -163,7 +175,9 @@ fn ask(app: &App, store: &Store, task: &Task) -> Result<u64, Failure> {
                 Said::Skip => skipped += 1,
                 Said::Answer(answer) => {
                     let by = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-                    store.review().label(row.id, &Labelled { answer, by, time_unix_ms: app.now_unix_ms() })?;
+                    store
+                        .review()
+                        .label(row.id, &Labelled { answer, by, time_unix_ms: app.now_unix_ms() })?;
                     given += 1;
                 }
                 Said::Nonsense(problem) => {
@@ -181,8 +195,11 @@ fn ask(app: &App, store: &Store, task: &Task) -> Result<u64, Failure> {
 
 fn show(out: &Output, task: &Task, row: &ReviewRow) {
     out.aside(&format!("\n{}\n", words::plain(&row.row.text)));
-    let said = |who: &str, answer: &Option<Answer>| answer.as_ref().map(|answer| format!("{who} says {}", answer.to_line()));
-    let said: Vec<String> = [said("small", &row.row.small), said("large", &row.row.large)].into_iter().flatten().collect();
+    let said = |who: &str, answer: &Option<Answer>| {
+        answer.as_ref().map(|answer| format!("{who} says {}", answer.to_line()))
+    };
+    let said: Vec<String> =
+        [said("small", &row.row.small), said("large", &row.row.large)].into_iter().flatten().collect();
     if !said.is_empty() {
         out.aside(&format!("  ({})\n", said.join(", ")));
     }
@@ -208,16 +225,21 @@ fn read(task: &Task, line: &str) -> Said {
         let by_number = word.parse::<usize>().ok().and_then(|number| task.labels.get(number.checked_sub(1)?));
         by_number.or_else(|| task.label(word)).cloned().ok_or_else(|| {
             let names = || task.labels.iter().map(Label::as_str);
-            Problem::new(format!("`{word}` is not one of this task's labels")).allowed(list(names())).did_you_mean(word, names())
+            Problem::new(format!("`{word}` is not one of this task's labels"))
+                .allowed(list(names()))
+                .did_you_mean(word, names())
         })
     };
-    let labels: Result<Vec<Label>, Problem> = line.split('|').map(str::trim).filter(|word| !word.is_empty()).map(label).collect();
+    let labels: Result<Vec<Label>, Problem> =
+        line.split('|').map(str::trim).filter(|word| !word.is_empty()).map(label).collect();
     match labels {
         Err(problem) => Said::Nonsense(problem),
         Ok(labels) if task.multi => Said::Answer(Answer::labels(labels)),
         Ok(labels) => match <[Label; 1]>::try_from(labels) {
             Ok([label]) => Said::Answer(Answer::Label(label)),
-            Err(_) => Said::Nonsense(Problem::new("one label is needed").allowed("a number or a label; s skips, q ends")),
+            Err(_) => Said::Nonsense(
+                Problem::new("one label is needed").allowed("a number or a label; s skips, q ends"),
+            ),
         },
     }
 }

@@ -92,8 +92,10 @@ fn reach(small_only: bool) -> Reach {
 }
 
 fn job(args: &Args, live: &Live, task: &Task) -> Job {
-    let release = live.release.as_ref().map_or_else(|| "no release".to_owned(), |release| release.id.to_string());
-    let identity = format!("{} {release} {}", task.name, if args.small_only { "small only" } else { "whole ladder" });
+    let release =
+        live.release.as_ref().map_or_else(|| "no release".to_owned(), |release| release.id.to_string());
+    let identity =
+        format!("{} {release} {}", task.name, if args.small_only { "small only" } else { "whole ladder" });
     Job {
         columns: Columns { text: args.text_column.clone(), ..Columns::default() },
         prefix: args.prefix.clone(),
@@ -156,10 +158,16 @@ fn answered(climbed: &Climbed) -> Answered {
 fn failure(error: BulkError, args: &Args) -> Failure {
     match error {
         BulkError::Problem(problem) => problem.into(),
-        BulkError::GaveUp { .. } => Failure::ours_with_hint(error.to_string(), "what was answered is kept; the same command goes on from there"),
+        BulkError::GaveUp { .. } => Failure::ours_with_hint(
+            error.to_string(),
+            "what was answered is kept; the same command goes on from there",
+        ),
         BulkError::Write { .. } => Failure::ours_with_hint(
             error.to_string(),
-            format!("make room and run the same command again: it goes on where {} stopped", shown(&args.output)),
+            format!(
+                "make room and run the same command again: it goes on where {} stopped",
+                shown(&args.output)
+            ),
         ),
         BulkError::Broken(_) => Failure::ours(error.to_string()),
     }
@@ -192,16 +200,37 @@ fn tell(app: &App, live: &Live, summary: &Summary, args: &Args) {
     app.out().show(&json, |out| show(out, live, summary, small, cost, baseline, args));
 }
 
-fn show(out: &Output, live: &Live, summary: &Summary, small: u64, cost: Option<Money>, baseline: Option<Money>, args: &Args) {
+fn show(
+    out: &Output,
+    live: &Live,
+    summary: &Summary,
+    small: u64,
+    cost: Option<Money>,
+    baseline: Option<Money>,
+    args: &Args,
+) {
     let progress = &summary.progress;
     let of_all = |rows: u64| words::share(rows as f64 / progress.rows.max(1) as f64);
     if summary.finished {
-        out.line(format!("{}: {} in {}", shown(&args.output), words::counted(progress.rows, "row"), words::duration_us(progress.elapsed.as_micros() as u64)));
+        out.line(format!(
+            "{}: {} in {}",
+            shown(&args.output),
+            words::counted(progress.rows, "row"),
+            words::duration_us(progress.elapsed.as_micros() as u64)
+        ));
     }
     out.line(format!("answered small  {} ({})", words::count(small), of_all(small)));
-    out.line(format!("escalated       {} ({})", words::count(progress.escalated), of_all(progress.escalated)));
+    out.line(format!(
+        "escalated       {} ({})",
+        words::count(progress.escalated),
+        of_all(progress.escalated)
+    ));
     if progress.failed > 0 {
-        out.line(format!("failed          {} ({}); see the column `error`", words::count(progress.failed), of_all(progress.failed)));
+        out.line(format!(
+            "failed          {} ({}); see the column `error`",
+            words::count(progress.failed),
+            of_all(progress.failed)
+        ));
     }
     if progress.replayed > 0 {
         out.line(format!("from before     {}", words::count(progress.replayed)));

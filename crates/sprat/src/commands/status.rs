@@ -126,7 +126,9 @@ fn promise(
     let name = &task.name;
     let Some(certificate) = certificate else {
         let next = match store.registry().releases(name)?.first() {
-            Some(newest) => format!("sprat promote {name} {} makes the newest release live", newest.id.version),
+            Some(newest) => {
+                format!("sprat promote {name} {} makes the newest release live", newest.id.version)
+            }
             None => format!("sprat learn {name} ROWS"),
         };
         return Ok((Status::None, "nothing is live; no small model answers".to_owned(), next));

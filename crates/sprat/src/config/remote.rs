@@ -130,11 +130,7 @@ pub(super) fn read(
     Ok(Remote { settings, api_key })
 }
 
-fn provider(
-    source: &Source,
-    name: &Spanned<DeString<'_>>,
-    table: &RemoteTable,
-) -> Result<Provider, Problem> {
+fn provider(source: &Source, name: &Spanned<DeString<'_>>, table: &RemoteTable) -> Result<Provider, Problem> {
     let Some(word) = &table.provider else {
         return Err(source
             .problem_at(name, format!("model `{}` doesn't say its `provider`", name.get_ref()))
@@ -161,11 +157,7 @@ fn provider(
     }
 }
 
-fn api_key(
-    source: &Source,
-    table: &RemoteTable,
-    provider: &Provider,
-) -> Result<Option<KeySource>, Problem> {
+fn api_key(source: &Source, table: &RemoteTable, provider: &Provider) -> Result<Option<KeySource>, Problem> {
     let default = |variable: &str| Some(KeySource::Env(variable.to_owned()));
     match (&table.api_key, provider) {
         (Some(key), Provider::Replay { .. }) => Err(source
@@ -220,9 +212,8 @@ fn price_of(source: &Source, table: &PriceTable) -> Result<Price, Problem> {
             .problem_at(value, format!("`{name}` = {dollars} is not a price"))
             .allowed("dollars per million tokens, 0 or more"))
     };
-    let optional = |name: &str, value: &Option<Spanned<f64>>| {
-        value.as_ref().map(|value| micro(name, value)).transpose()
-    };
+    let optional =
+        |name: &str, value: &Option<Spanned<f64>>| value.as_ref().map(|value| micro(name, value)).transpose();
     Ok(Price {
         input: micro("input", &table.input)?,
         output: micro("output", &table.output)?,
@@ -246,7 +237,8 @@ fn hardware(source: &Source, value: Option<&Spanned<f64>>) -> Result<Option<Mone
 /// More fields for the request's body. TOML's dates and infinities have no counterpart in JSON.
 fn extra(source: &Source, value: Option<&Spanned<toml::Table>>) -> Result<Object, Problem> {
     let Some(value) = value else { return Ok(Object::new()) };
-    let not_json = || source.problem_at(value, "`extra` holds a value that JSON doesn't have, such as a date");
+    let not_json =
+        || source.problem_at(value, "`extra` holds a value that JSON doesn't have, such as a date");
     let has_date = |value: &toml::Value| matches!(value, toml::Value::Datetime(_));
     if value.get_ref().values().any(has_date) {
         return Err(not_json());

@@ -129,7 +129,10 @@ fn each_fault_is_told_with_its_place_and_what_would_be_right() {
         (openai("waits = true").as_str(), &["belongs to provider = \"replay\"", ":5:9"]),
         (openai("temperature = 3").as_str(), &["`temperature` must be 0 to 2", ":5:15"]),
         (openai("timeout_ms = 0").as_str(), &["`timeout_ms` = 0 is out of range", "1 to 3600000"]),
-        (openai("json_schema = \"atuo\"").as_str(), &["not a value of `json_schema`", "did you mean `auto`?"]),
+        (
+            openai("json_schema = \"atuo\"").as_str(),
+            &["not a value of `json_schema`", "did you mean `auto`?"],
+        ),
         (openai("hardware_cost_per_hour = 2").as_str(), &["for provider `compatible` only", ":5:26"]),
         (openai("price = { input = -1, output = 1 }").as_str(), &["`input` = -1 is not a price", ":5:19"]),
         (openai("extra = { day = 2026-01-01 }").as_str(), &["that JSON doesn't have", ":5:9"]),
@@ -161,7 +164,10 @@ fn each_fault_is_told_with_its_place_and_what_would_be_right() {
         ("[models.m]\nkind = \"remote\"\nprovider = \"opanai\"\n", &["did you mean `openai`?"]),
         ("[models.m]\nkind = \"remote\"\nprovider = \"openai\"\n", &["which `model`", ":1:9"]),
         ("[models.m]\nkind = \"remote\"\nprovider = \"replay\"\n", &["needs a `path`", ":3:12"]),
-        ("[models.m]\nkind = \"remote\"\nprovider = \"compatible\"\nmodel = \"x\"\n", &["needs a `base_url`"]),
+        (
+            "[models.m]\nkind = \"remote\"\nprovider = \"compatible\"\nmodel = \"x\"\n",
+            &["needs a `base_url`"],
+        ),
     ] {
         says(text, parts);
     }

@@ -86,7 +86,10 @@ fn completions_and_the_manual_name_every_command() {
         let ran = workspace.sprat(&["completions", shell]);
         assert!(ran.code == 0 && ran.stdout.contains("rollback"), "{ran}");
         let json = workspace.sprat(&["completions", shell, "--json"]).json();
-        assert_eq!((json["shell"].as_str(), json["script"].as_str()), (Some(shell), Some(ran.stdout.as_str())));
+        assert_eq!(
+            (json["shell"].as_str(), json["script"].as_str()),
+            (Some(shell), Some(ran.stdout.as_str()))
+        );
     }
     let ran = workspace.sprat(&["man"]);
     assert!(ran.stdout.contains(".TH sprat 1") && ran.stdout.contains("rollback"), "{ran}");

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use crate::workspace::{Ran, Workspace, shows};
 
-const TASK: &str = "kind = \"classify\"\nlabels = [\"a\", \"b\"]\nrungs = [\"linear\", \"encoder\"]\nlarge = \"large\"\n";
+const TASK: &str =
+    "kind = \"classify\"\nlabels = [\"a\", \"b\"]\nrungs = [\"linear\", \"encoder\"]\nlarge = \"large\"\n";
 
 const CONFIG: &str = "[models.encoder]\nkind = \"encoder\"\nsource = \"hf:a/b\"\n\
                       [models.large]\nkind = \"remote\"\nprovider = \"openai\"\nmodel = \"gpt-5-mini\"\n\
@@ -18,10 +19,17 @@ const ANSWERS: &str = "{\"provenance\": \"authored\"}\n{\"text\": \"x\", \"answe
 fn said(ran: &Ran) -> String {
     let json = ran.json();
     let checks = json["checks"].as_array().unwrap().iter();
-    let steady = checks.filter(|check| !["processor", "disk", "version", "prices"].map(Value::from).contains(&check["what"]));
+    let steady = checks.filter(|check| {
+        !["processor", "disk", "version", "prices"].map(Value::from).contains(&check["what"])
+    });
     let line = |check: &Value| {
         let next = check["next"].as_str().map(|next| format!(" -> {next}")).unwrap_or_default();
-        format!("{} {}: {}{next}", check["mark"].as_str().unwrap(), check["what"].as_str().unwrap(), check["found"].as_str().unwrap())
+        format!(
+            "{} {}: {}{next}",
+            check["mark"].as_str().unwrap(),
+            check["what"].as_str().unwrap(),
+            check["found"].as_str().unwrap()
+        )
     };
     let lines: Vec<String> = steady.map(line).collect();
     format!("exit code {}\n{}", ran.code, lines.join("\n"))
@@ -48,7 +56,15 @@ fn what_is_there_is_named_too() {
 fn a_person_sees_a_line_for_each_check_and_the_machine() {
     let ran = Workspace::with("", "kind = \"classify\"\nlabels = [\"a\", \"b\"]\n").sprat(&["doctor"]);
     assert_eq!(ran.code, 0, "{ran}");
-    for start in ["version: sprat ", "processor: ", "disk: ", "workspace: ", "store: ", "prices: as of ", "model: linear"] {
+    for start in [
+        "version: sprat ",
+        "processor: ",
+        "disk: ",
+        "workspace: ",
+        "store: ",
+        "prices: as of ",
+        "model: linear",
+    ] {
         assert!(ran.stdout.lines().any(|line| line.contains(start)), "{start:?} is not in\n{ran}");
     }
 }

@@ -23,10 +23,10 @@ const ALLOWED: [(&str, &[&str]); 8] = [
 
 /// Crates that only one of ours may use, and who.
 const KEPT_TO_ONE: [(&str, &str); 4] = [
-    ("rusqlite", "sprat-store"),   // SQL only in the store
-    ("axum", "sprat-gateway"),     // HTTP is served only by the gateway
-    ("reqwest", "sprat-models"),   // and called only by the models
-    ("clap", "sprat"),             // arguments are the binary's
+    ("rusqlite", "sprat-store"), // SQL only in the store
+    ("axum", "sprat-gateway"),   // HTTP is served only by the gateway
+    ("reqwest", "sprat-models"), // and called only by the models
+    ("clap", "sprat"),           // arguments are the binary's
 ];
 
 /// What would let the pure crates do I/O, start a runtime or read a clock.
@@ -45,7 +45,8 @@ const IMPURE: [&str; 8] = [
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
-    let arguments = ["metadata", "--no-deps", "--offline", "--format-version", "1", "--manifest-path", manifest];
+    let arguments =
+        ["metadata", "--no-deps", "--offline", "--format-version", "1", "--manifest-path", manifest];
     let output = Command::new(cargo).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -54,7 +55,9 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         .as_array()
         .unwrap()
         .iter()
-        .map(|package| (name(package), package["dependencies"].as_array().unwrap().iter().map(name).collect()))
+        .map(|package| {
+            (name(package), package["dependencies"].as_array().unwrap().iter().map(name).collect())
+        })
         .collect()
 }
 
@@ -80,7 +83,10 @@ fn no_arrow_between_the_crates_but_those_of_the_design() {
 fn what_is_one_crate_s_business_is_no_other_s() {
     for (library, owner) in KEPT_TO_ONE {
         for (name, of_it) in dependencies() {
-            assert!(name == owner || !of_it.contains(library), "{name} depends on {library}, {owner}'s business");
+            assert!(
+                name == owner || !of_it.contains(library),
+                "{name} depends on {library}, {owner}'s business"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
 //! What the terminal shows, and how the house is built. One binary, so that everything is linked once.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests too
 
 mod arguments;
 mod configuration;

@@ -3,14 +3,15 @@
 use serde_json::json;
 use sprat_store::{Ending, LedgerEntry, Source, Store};
 use sprat_task::{
-    Binding, Certificate, Confidence, Guarantee, Money, Outcome, Provenance, Release, ReleaseId, Risk, Sha256Hex,
-    Status, Step, Tokens, Usage,
+    Binding, Certificate, Confidence, Guarantee, Money, Outcome, Provenance, Release, ReleaseId, Risk,
+    Sha256Hex, Status, Step, Tokens, Usage,
 };
 
 use crate::workspace::{Workspace, shows};
 
 const CONFIG: &str = "[models.large]\nkind = \"remote\"\nprovider = \"openai\"\nmodel = \"gpt-5-mini\"\n";
-const TASK: &str = "kind = \"classify\"\nlabels = [\"billing\", \"refund\", \"technical\"]\nlarge = \"large\"\n";
+const TASK: &str =
+    "kind = \"classify\"\nlabels = [\"billing\", \"refund\", \"technical\"]\nlarge = \"large\"\n";
 
 /// 2026-11-20 12:00 UTC: a fixed day, so that sums by the hour are the same on every run.
 const NOON: i64 = 1_795_176_000_000;
@@ -207,7 +208,10 @@ fn feedback_is_kept_for_a_known_request_and_only_with_the_task_s_labels() {
     store.ledger().settle().unwrap();
     shows!("feedback", workspace.sprat(&["feedback", "req-1", "--label", "refund", "--by", "ann"]));
     shows!("feedback with an unknown label", workspace.sprat(&["feedback", "req-1", "--label", "refnud"]));
-    shows!("feedback with two labels", workspace.sprat(&["feedback", "req-1", "--label", "refund", "--label", "billing"]));
+    shows!(
+        "feedback with two labels",
+        workspace.sprat(&["feedback", "req-1", "--label", "refund", "--label", "billing"])
+    );
     assert_eq!(workspace.sprat(&["feedback", "req-1", "--down", "--json"]).json()["thumb"], "down");
     let kept = store.feedback().of_request(&"req-1".into()).unwrap();
     assert_eq!(kept.len(), 2);

@@ -34,7 +34,8 @@ struct Answer {
 /// One chat-completion call a line, for each row that has an answer.
 pub fn log(rows: &str, answers: &str, labels: &[&str]) -> Result<String, serde_json::Error> {
     let answers: Vec<Answer> = answers.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-    let by_text: std::collections::HashMap<&str, &Answer> = answers.iter().map(|answer| (answer.text.as_str(), answer)).collect();
+    let by_text: std::collections::HashMap<&str, &Answer> =
+        answers.iter().map(|answer| (answer.text.as_str(), answer)).collect();
     let rows: Vec<Row> = rows.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let schema = json!({
         "type": "object", "additionalProperties": false, "required": ["label"],
@@ -80,5 +81,7 @@ pub fn log(rows: &str, answers: &str, labels: &[&str]) -> Result<String, serde_j
 /// A number that stays the same for a text: some customers write twice.
 fn customer(text: &str) -> u64 {
     // FNV-1a, for a handful of invented names.
-    text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)) % CUSTOMERS
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+        % CUSTOMERS
 }
