@@ -278,8 +278,8 @@ impl Watch<'_> {
     }
 }
 
-/// Each feature's weights as whole numbers of -127 to 127 and one scale: a quarter of the size, and no answer
-/// of the measured data sets changes.
+/// Each feature's weights as whole numbers of -127 to 127 and one scale: a quarter of the size. Held-out scores
+/// come from quantised weights too, so what quantising costs is in every number measured.
 fn quantise(solution: &Solution, features: usize, heads: usize) -> (Vec<f32>, Vec<i8>) {
     let stride = stride(heads);
     let mut scales = Vec::with_capacity(features);
