@@ -163,7 +163,8 @@ mod tests {
         let words = learnable(&rows(&texts, |row| row % 2), &names(), false, 0.05).expect("enough rows");
         assert!(words.accuracy.value > 0.97 && words.answerable.value > 0.9, "{words:?}");
         assert!(words.neighbour_agreement.value > 0.9, "{words:?}");
-        let coin = learnable(&rows(&texts, |row| scatter(row as u64) as usize % 2), &names(), false, 0.05);
+        let coin =
+            learnable(&rows(&texts, |row| scatter(row as u64 + 5_000) as usize % 2), &names(), false, 0.05);
         let coin = coin.expect("enough rows");
         assert!(coin.accuracy.interval.lower < 0.6 && coin.answerable.value < 0.1, "{coin:?}");
         assert!((0.4..0.6).contains(&coin.majority), "{coin:?}");
@@ -172,8 +173,12 @@ mod tests {
     #[test]
     fn copies_of_a_text_prove_nothing() {
         let texts: Vec<String> = (0..400_u64).map(|row| format!("ticket {:x}", scatter(row / 4))).collect();
-        let found =
-            learnable(&rows(&texts, |row| scatter(row as u64 / 4) as usize % 2), &names(), false, 0.05);
+        let found = learnable(
+            &rows(&texts, |row| scatter(row as u64 / 4 + 5_000) as usize % 2),
+            &names(),
+            false,
+            0.05,
+        );
         let found = found.expect("enough rows");
         assert!(found.accuracy.value < 0.75 && found.answerable.value < 0.2, "{found:?}");
     }

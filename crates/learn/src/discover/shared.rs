@@ -69,9 +69,9 @@ impl Shared {
         let (before, after) = (beginning(self.prefix()), ending(self.suffix()));
         let fits = !self.is_constant() && before.len() + after.len() <= self.shortest;
         let after = if fits { after } else { "" };
-        let is_template = !self.is_constant() && !(before.is_empty() && after.is_empty());
+        let is_plain = self.is_constant() || (before.is_empty() && after.is_empty());
         // A pattern is written as before{input}after.
-        if !is_template || before.contains("{input}") || after.contains("{input}") {
+        if is_plain || before.contains("{input}") || after.contains("{input}") {
             return InputRule::LastUserMessage;
         }
         InputRule::Pattern { before: before.to_owned(), after: after.to_owned() }

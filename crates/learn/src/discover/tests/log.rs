@@ -145,7 +145,7 @@ impl Maker {
     /// A ticket, routed by an answer that follows a schema.
     pub(super) fn ticket(&mut self, number: u64) {
         let (team, wishes) = pick(TICKETS, number, 1);
-        let opening = if number % 9 == 0 { "Subject: " } else { "" };
+        let opening = if number.is_multiple_of(9) { "Subject: " } else { "" };
         let text = format!("{opening}{}{}", pick(wishes, number, 2), pick(ENDINGS, number, 3));
         let text = format!("{text}, order {}", 40_000 + scatter(number) % 9_999);
         let teams = TICKETS.map(|(team, _)| team);
@@ -160,7 +160,7 @@ impl Maker {
 
     /// A review under a prompt that says nothing, the task in the user's message.
     pub(super) fn review(&mut self, number: u64) {
-        let good = scatter(number) % 3 > 0;
+        let good = !scatter(number).is_multiple_of(3);
         let word = pick(PRAISE[usize::from(!good)], number, 4);
         let text = format!(
             "The {} is {word}, {}",
@@ -200,7 +200,7 @@ impl Maker {
         let question =
             format!("{opening} the {} and the {}", pick(STUFF, number, 11), pick(THINGS, number, 12));
         let answer = format!("Gladly! Here is what I know about it, part {number}.");
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             let earlier =
                 [json!({"role": "user", "content": "Hi"}), json!({"role": "assistant", "content": "Hello!"})];
             let mut messages = vec![json!({"role": "system", "content": HELPFUL})];
