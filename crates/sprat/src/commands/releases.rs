@@ -50,7 +50,8 @@ struct Figures {
     selective_accuracy: Option<f64>,
     /// Share of the all-large cost that would be saved.
     saving: Option<f64>,
-    training_rows: u64,
+    /// Rows it was made from, those it was certified on included.
+    rows: u64,
     code_version: String,
 }
 
@@ -71,7 +72,7 @@ impl Figures {
             coverage: ladder.map(|ladder| ladder.coverage),
             selective_accuracy: ladder.and_then(|ladder| ladder.selective_accuracy),
             saving: evidence.as_ref().and_then(|evidence| Some(evidence.savings.as_ref()?.share)),
-            training_rows: release.origin.rows,
+            rows: release.origin.rows,
             code_version: release.origin.code_version.clone(),
         }
     }
@@ -88,7 +89,7 @@ impl Figures {
             ("answered small", share(self.coverage)),
             ("right of these", share(self.selective_accuracy)),
             ("saves", share(self.saving)),
-            ("training rows", words::count(self.training_rows)),
+            ("rows", words::count(self.rows)),
             ("made by version", self.code_version.clone()),
         ]
     }
@@ -128,16 +129,8 @@ fn show(out: &Output, task: &Task, listing: &Listing) {
         return;
     }
     let live = listing.live.as_ref().map(|deployment| deployment.live.to_string());
-    let columns = [
-        "release",
-        "made",
-        "certificate",
-        ">answered small",
-        ">right of these",
-        ">saves",
-        ">training rows",
-        "",
-    ];
+    let columns =
+        ["release", "made", "certificate", ">answered small", ">right of these", ">saves", ">rows", ""];
     let mut table = Table::new(columns);
     for figures in &listing.releases {
         let [made, status, _, _, _, coverage, accuracy, saving, rows, _] =
