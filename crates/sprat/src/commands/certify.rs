@@ -51,7 +51,7 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let models = Models::open(&workspace)?;
     let store = workspace.store()?;
     let newest =
-        || Ok::<_, Failure>(store.registry().releases(&task.name)?.last().map(|release| release.id.version));
+        || Ok::<_, Failure>(store.registry().releases(&task.name)?.first().map(|release| release.id.version));
     let version = match (args.release, store.registry().live(&task.name)?) {
         (Some(version), _) => Some(version),
         (None, Some(deployment)) => Some(deployment.live.version),

@@ -90,7 +90,7 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
 
 /// How many more labels would certify the newest release, as its certificate says.
 fn more_labels(store: &Store, task: &Task) -> Result<Option<u64>, Failure> {
-    Ok(store.registry().releases(&task.name)?.last().and_then(|release| release.certificate.more_labels))
+    Ok(store.registry().releases(&task.name)?.first().and_then(|release| release.certificate.more_labels))
 }
 
 /// Chooses rows and puts them into the queue.
@@ -98,7 +98,7 @@ fn queue(app: &App, workspace: &Workspace, store: &Store, task: &Task, args: &Ar
     let rows = read_unlabelled(&args.rows, &ReadOptions::default())?;
     let rows: Vec<LabelledRow> = rows.rows.into_iter().chain(rows.unlabelled).collect();
     let models = Models::open(workspace)?;
-    let newest = store.registry().releases(&task.name)?.last().map(|release| release.id.version);
+    let newest = store.registry().releases(&task.name)?.first().map(|release| release.id.version);
     let live = app.block_on(live(app, workspace, &models, store, task, newest, Reaching::SmallOnly))??;
     let climbs = climb(app, &live, task, &rows)?;
     let texts: Vec<&str> = rows.iter().map(|row| row.input.text.as_str()).collect();

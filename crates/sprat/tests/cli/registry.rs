@@ -164,6 +164,18 @@ fn artifact(file: &str) -> sprat_task::Artifact {
 }
 
 #[test]
+fn how_many_labels_are_missing_is_the_newest_release_s_to_say() {
+    let workspace = workspace();
+    let store = workspace.store();
+    let missing =
+        || workspace.sprat(&["review", "tickets", "--no-ask", "--json"]).json()["more_labels"].clone();
+    add(&store, &[Status::Underpowered]);
+    assert_eq!(missing(), 300);
+    store.registry().add(&release(2, Status::Certified)).unwrap();
+    assert_eq!(missing(), json!(null));
+}
+
+#[test]
 fn costs_are_shown_net_with_the_unknown_as_unknown() {
     let workspace = workspace();
     let store = workspace.store();
