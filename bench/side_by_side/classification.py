@@ -18,8 +18,9 @@ def measure(folder: Path, arguments) -> dict[str, str]:
         kept = sprat.WORK / "classification.json"
         kept.write_text(json.dumps(results, indent=1), encoding="utf-8")
     conditions = tables.conditions("bench/run classification")
+    parts = [accuracy_table(results), f1_table(results), several_labels_table(results), conditions]
     return {
-        "accuracy": f"{accuracy_table(results)}\n\n{several_labels_table(results)}\n\n{conditions}",
+        "accuracy": "\n\n".join(part for part in parts if part),
         "scope": f"{scope_table(results)}\n\n{conditions}",
         "coverage": f"{coverage_table(results)}\n\n{conditions}",
         "other-data": f"{devtest_table(results)}\n\n{conditions}",
@@ -114,17 +115,19 @@ def names() -> list[str]:
 
 
 def accuracy_table(results: dict) -> str:
-    header = ["set", "rows taught", "rows asked", "labels"]
-    header += [f"{name} accuracy" for name in names()] + [f"{name} macro-F1" for name in names()]
-    header += ["only Sprat / only SVM right", "p (McNemar)"]
+    header = ["accuracy", "rows taught", "rows asked", "labels", *names(), "only Sprat / only SVM right", "p (McNemar)"]
     rows = []
     for name, result in results.items():
         one, other, p = result["mcnemar"]
         cells = [name, *(f"{count:,}" for count in result["rows"]), str(result["labels"])]
         cells += [tables.share(result["accuracy"][who]) for who in names()]
-        cells += [tables.share(result["f1"][who][0]) for who in names()]
-        rows.append([*cells, f"{one} / {other}", f"{p:.3f}"])
+        rows.append([*cells, f"{one} / {other}", f"{p:.3f}" if p >= 0.001 else "< .001"])
     return tables.markdown(header, rows)
+
+
+def f1_table(results: dict) -> str:
+    rows = [[name, *(tables.share(result["f1"][who][0]) for who in names())] for name, result in results.items()]
+    return tables.markdown(["macro-F1", *names()], rows)
 
 
 def several_labels_table(results: dict) -> str:
