@@ -1,7 +1,9 @@
 //! From observations to a certificate: what the mathematics of `sprat-stats` says, in the words of `sprat-task`.
 
 use sprat_stats::interval::{clopper_pearson, clopper_pearson_upper};
-use sprat_stats::risk_control::{self, Candidate, Certification, Constraint, Costs, Promise, RiskControlError};
+use sprat_stats::risk_control::{
+    self, Candidate, Certification, Constraint, Costs, Promise, RiskControlError,
+};
 use sprat_task::target::Target;
 use sprat_task::{Binding, Certificate, Guarantee, Risk, Status, Task};
 
@@ -34,11 +36,19 @@ pub struct LookAt<'a> {
 }
 
 /// Tunes on `tuning` (training rows, answered out of fold) and tests on `fresh` (rows nothing was fitted on).
-pub fn certify(look: &LookAt<'_>, tuning: &[ObservedRow], fresh: &[ObservedRow]) -> Result<Verdict, RiskControlError> {
+pub fn certify(
+    look: &LookAt<'_>,
+    tuning: &[ObservedRow],
+    fresh: &[ObservedRow],
+) -> Result<Verdict, RiskControlError> {
     let rungs = look.costs.rungs.len();
     let sampled = |rows| sample(rows, rungs, look.task, look.guarantee);
-    let certification =
-        risk_control::certify(&promise(&look.task.target, look.look), look.costs, &sampled(tuning), &sampled(fresh))?;
+    let certification = risk_control::certify(
+        &promise(&look.task.target, look.look),
+        look.costs,
+        &sampled(tuning),
+        &sampled(fresh),
+    )?;
     Ok(verdict(look, certification, rungs))
 }
 
@@ -70,7 +80,10 @@ fn verdict(look: &LookAt<'_>, certification: Certification, rungs: usize) -> Ver
         Found::Certified(certified) => (Status::Certified, Some(&certified.deployed), None, None),
         Found::Underpowered { more_labels } => (Status::Underpowered, None, *more_labels, None),
         Found::Infeasible(Infeasible::RiskTooHigh { risk_at_least }) => {
-            let note = format!("even where they are surest, at least {:.1}% of the answers are bad", risk_at_least * 100.0);
+            let note = format!(
+                "even where they are surest, at least {:.1}% of the answers are bad",
+                risk_at_least * 100.0
+            );
             (Status::Infeasible, None, None, Some(note))
         }
         Found::Infeasible(Infeasible::NothingToAccept) => {
@@ -125,8 +138,10 @@ pub fn certify_deployed(
     fresh: &[ObservedRow],
 ) -> Result<Certificate, RiskControlError> {
     let mut certificate = certify(look, tuning, fresh)?;
-    let deployed = certificate.certification.tested.iter().find(|tested| tested.configuration.thresholds == thresholds);
-    let counted = fresh.iter().filter_map(|row| Some(row.is_bad(look.guarantee, &row.answering(thresholds)?.1.answer)));
+    let deployed =
+        certificate.certification.tested.iter().find(|tested| tested.configuration.thresholds == thresholds);
+    let counted =
+        fresh.iter().filter_map(|row| Some(row.is_bad(look.guarantee, &row.answering(thresholds)?.1.answer)));
     let answered: Vec<bool> = counted.collect();
     let (accepted, bad) = (answered.len() as u64, answered.iter().filter(|bad| **bad).count() as u64);
     let exposed = if look.task.target.risk == Risk::Joint { fresh.len() as u64 } else { accepted };

@@ -47,7 +47,13 @@ const LOOKED_AT: usize = 20;
 
 /// Chooses `number` rows (or all, where there are fewer). `density` says how many others a row stands for; it is asked
 /// only about the unsure ones. With `random`, all are drawn uniformly.
-pub fn choose(candidates: &[Candidate], number: usize, random: bool, seed: u64, density: &dyn Fn(usize) -> f64) -> Vec<Choice> {
+pub fn choose(
+    candidates: &[Candidate],
+    number: usize,
+    random: bool,
+    seed: u64,
+    density: &dyn Fn(usize) -> f64,
+) -> Vec<Choice> {
     let number = number.min(candidates.len());
     let mut taken = vec![false; candidates.len()];
     let mut chosen = Vec::new();
@@ -61,12 +67,20 @@ pub fn choose(candidates: &[Candidate], number: usize, random: bool, seed: u64, 
     chosen
 }
 
-fn most_useful(candidates: &[Candidate], number: usize, density: &dyn Fn(usize) -> f64, taken: &mut [bool]) -> Vec<Choice> {
+fn most_useful(
+    candidates: &[Candidate],
+    number: usize,
+    density: &dyn Fn(usize) -> f64,
+    taken: &mut [bool],
+) -> Vec<Choice> {
     let doubt = |row: usize| 1.0 - candidates[row].confidence.unwrap_or(0.0);
     let mut rows: Vec<usize> = (0..candidates.len()).collect();
-    rows.sort_by(|a, b| doubt(*b).total_cmp(&doubt(*a)).then_with(|| candidates[*a].hash.cmp(&candidates[*b].hash)));
+    rows.sort_by(|a, b| {
+        doubt(*b).total_cmp(&doubt(*a)).then_with(|| candidates[*a].hash.cmp(&candidates[*b].hash))
+    });
     rows.truncate(number * LOOKED_AT);
-    let mut rated: Vec<(f64, usize)> = rows.into_iter().map(|row| (doubt(row) * (1.0 + density(row)), row)).collect();
+    let mut rated: Vec<(f64, usize)> =
+        rows.into_iter().map(|row| (doubt(row) * (1.0 + density(row)), row)).collect();
     rated.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| candidates[a.1].hash.cmp(&candidates[b.1].hash)));
     rated.truncate(number);
     rated
@@ -79,10 +93,13 @@ fn most_useful(candidates: &[Candidate], number: usize, density: &dyn Fn(usize) 
 }
 
 fn disagreements(candidates: &[Candidate], number: usize, taken: &mut [bool]) -> Vec<Choice> {
-    let mut rows: Vec<usize> = (0..candidates.len()).filter(|row| candidates[*row].disagrees && !taken[*row]).collect();
+    let mut rows: Vec<usize> =
+        (0..candidates.len()).filter(|row| candidates[*row].disagrees && !taken[*row]).collect();
     // The surest first: there one of the two is surely wrong.
     let sure = |row: usize| candidates[row].confidence.unwrap_or(0.0);
-    rows.sort_by(|a, b| sure(*b).total_cmp(&sure(*a)).then_with(|| candidates[*a].hash.cmp(&candidates[*b].hash)));
+    rows.sort_by(|a, b| {
+        sure(*b).total_cmp(&sure(*a)).then_with(|| candidates[*a].hash.cmp(&candidates[*b].hash))
+    });
     rows.truncate(number);
     rows.into_iter()
         .map(|row| {
@@ -93,8 +110,10 @@ fn disagreements(candidates: &[Candidate], number: usize, taken: &mut [bool]) ->
 }
 
 fn drawn(candidates: &[Candidate], number: usize, seed: u64, taken: &mut [bool]) -> Vec<Choice> {
-    let lot = |row: usize| Sha256Hex::of_parts([candidates[row].hash.as_str().as_bytes(), &seed.to_le_bytes()]);
-    let mut rows: Vec<(Sha256Hex, usize)> = (0..candidates.len()).filter(|row| !taken[*row]).map(|row| (lot(row), row)).collect();
+    let lot =
+        |row: usize| Sha256Hex::of_parts([candidates[row].hash.as_str().as_bytes(), &seed.to_le_bytes()]);
+    let mut rows: Vec<(Sha256Hex, usize)> =
+        (0..candidates.len()).filter(|row| !taken[*row]).map(|row| (lot(row), row)).collect();
     let propensity = number as f64 / rows.len().max(1) as f64;
     rows.sort();
     rows.truncate(number);
@@ -143,12 +162,15 @@ mod tests {
     #[test]
     fn a_uniform_draw_has_one_propensity_and_does_not_depend_on_the_order() {
         let chosen = choose(&candidates(), 50, true, 1, &|_| 1.0);
-        assert!(chosen.iter().all(|choice| choice.why == Why::Random && (choice.propensity - 0.25).abs() < 1e-12));
+        assert!(
+            chosen.iter().all(|choice| choice.why == Why::Random && (choice.propensity - 0.25).abs() < 1e-12)
+        );
         let mut reversed = candidates();
         reversed.reverse();
         let again = choose(&reversed, 50, true, 1, &|_| 1.0);
         let hashes = |chosen: &[Choice], rows: &[Candidate]| {
-            let mut hashes: Vec<Sha256Hex> = chosen.iter().map(|choice| rows[choice.row].hash.clone()).collect();
+            let mut hashes: Vec<Sha256Hex> =
+                chosen.iter().map(|choice| rows[choice.row].hash.clone()).collect();
             hashes.sort();
             hashes
         };

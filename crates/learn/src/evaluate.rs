@@ -8,7 +8,8 @@ use sprat_stats::reliability::{Judged, expected_calibration_error, reliability_b
 use sprat_task::{Answer, Guarantee, Label, Provenance, Task};
 
 use crate::evidence::{
-    Confusion, LabelEvidence, LadderEvidence, LearningPoint, OutOfScope, Plots, Quality, ReliabilityBin, RiskPoint,
+    Confusion, LabelEvidence, LadderEvidence, LearningPoint, OutOfScope, Plots, Quality, ReliabilityBin,
+    RiskPoint,
 };
 use crate::observe::{ObservedRow, Said};
 
@@ -50,7 +51,8 @@ impl Judgement<'_> {
         let rows = self.rows.len() as u64;
         let answered: Vec<bool> = self.answered().map(|(row, said)| self.is_right(row, said)).collect();
         let right = answered.iter().filter(|right| **right).count();
-        let own_right = self.own().filter(|(row, said)| said.is_some_and(|said| self.is_right(row, said))).count();
+        let own_right =
+            self.own().filter(|(row, said)| said.is_some_and(|said| self.is_right(row, said))).count();
         LadderEvidence {
             rows,
             accuracy: share(own_right, self.rows.len()),
@@ -73,7 +75,8 @@ impl Judgement<'_> {
             accuracy: share(right, self.rows.len()),
             macro_f1: macro_f1(&self.label_counts(said())),
             coverage: share(here.len(), self.rows.len()),
-            selective_accuracy: (!here.is_empty()).then(|| share(here.iter().filter(|right| **right).count(), here.len())),
+            selective_accuracy: (!here.is_empty())
+                .then(|| share(here.iter().filter(|right| **right).count(), here.len())),
         }
     }
 
@@ -112,12 +115,14 @@ impl Judgement<'_> {
             .own()
             .filter_map(|(row, said)| {
                 let right = row.right_answer(self.guarantee)?;
-                let (said_out, confidence) = said.map_or((false, 0.0), |said| (said.answer == outside, said.confidence));
+                let (said_out, confidence) =
+                    said.map_or((false, 0.0), |said| (said.answer == outside, said.confidence));
                 let reject = if said_out { 1.0 + confidence } else { 1.0 - confidence };
                 Some((*right == outside, said_out, said.is_some_and(|said| said.answer == *right), reject))
             })
             .collect();
-        let (out, inside): (Vec<Scoped>, Vec<Scoped>) = judged.iter().copied().partition(|(is_out, ..)| *is_out);
+        let (out, inside): (Vec<Scoped>, Vec<Scoped>) =
+            judged.iter().copied().partition(|(is_out, ..)| *is_out);
         let called = judged.iter().filter(|(_, said_out, ..)| *said_out).count();
         let found = out.iter().filter(|(_, said_out, ..)| *said_out).count();
         Some(OutOfScope {
@@ -152,7 +157,11 @@ impl Judgement<'_> {
             reliability: reliability_bins(&own, 10)
                 .iter()
                 .filter(|bin| bin.rows > 0)
-                .map(|bin| ReliabilityBin { confidence: bin.confidence, accuracy: bin.accuracy, rows: bin.rows })
+                .map(|bin| ReliabilityBin {
+                    confidence: bin.confidence,
+                    accuracy: bin.accuracy,
+                    rows: bin.rows,
+                })
                 .collect(),
             calibration_error: expected_calibration_error(&own, 10),
             confusions: self.confusions(texts),
@@ -176,10 +185,17 @@ impl Judgement<'_> {
                 right,
                 given,
                 rows: rows.len() as u64,
-                examples: rows.iter().filter_map(|row| texts.get(*row)).take(EXAMPLES).map(|text| cut(text)).collect(),
+                examples: rows
+                    .iter()
+                    .filter_map(|row| texts.get(*row))
+                    .take(EXAMPLES)
+                    .map(|text| cut(text))
+                    .collect(),
             })
             .collect();
-        confusions.sort_by(|a, b| b.rows.cmp(&a.rows).then_with(|| (&a.right, &a.given).cmp(&(&b.right, &b.given))));
+        confusions.sort_by(|a, b| {
+            b.rows.cmp(&a.rows).then_with(|| (&a.right, &a.given).cmp(&(&b.right, &b.given)))
+        });
         confusions.truncate(CONFUSIONS);
         confusions
     }
@@ -245,7 +261,11 @@ type Scoped = (bool, bool, bool, f64);
 /// Accuracy with its 95% Wilson interval, for a point of the learning curve.
 pub fn learning_point(training_rows: usize, right: usize, rows: usize) -> LearningPoint {
     let interval = wilson(right as u64, rows as u64, 0.95);
-    LearningPoint { rows: training_rows as u64, accuracy: share(right, rows), interval: (interval.lower, interval.upper) }
+    LearningPoint {
+        rows: training_rows as u64,
+        accuracy: share(right, rows),
+        interval: (interval.lower, interval.upper),
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -323,22 +343,37 @@ mod tests {
         let said = words.map(|word| {
             let (label, confidence) = word.split_once(':')?;
             let confidence = confidence.parse().expect("a number");
-            Some(Said { answer: Answer::label(label), confidence, latency_us: 1, cost_micro_usd: Some(Money::ZERO) })
+            Some(Said {
+                answer: Answer::label(label),
+                confidence,
+                latency_us: 1,
+                cost_micro_usd: Some(Money::ZERO),
+            })
         });
         ObservedRow { input: Sha256Hex::of(text.as_bytes()), gold, large, said: said.collect() }
     }
 
     fn rows() -> Vec<ObservedRow> {
-        ["a a a:0.9 a:0.9", "a b a:0.4 a:0.9", "b b a:0.4 b:0.6", "b b a:0.8 b:0.9", "other other a:0.2 other:0.3"]
-            .map(row)
-            .to_vec()
+        [
+            "a a a:0.9 a:0.9",
+            "a b a:0.4 a:0.9",
+            "b b a:0.4 b:0.6",
+            "b b a:0.8 b:0.9",
+            "other other a:0.2 other:0.3",
+        ]
+        .map(row)
+        .to_vec()
     }
 
     #[test]
     fn a_ladder_is_judged_by_what_answers_first_and_by_its_own_answer_where_nothing_does() {
         let (task, rows) = (task(), rows());
-        let judgement =
-            Judgement { task: &task, guarantee: Guarantee::Gold, thresholds: &[Some(0.7), Some(0.5)], rows: &rows };
+        let judgement = Judgement {
+            task: &task,
+            guarantee: Guarantee::Gold,
+            thresholds: &[Some(0.7), Some(0.5)],
+            rows: &rows,
+        };
         let ladder = judgement.ladder();
         assert_eq!((ladder.coverage, ladder.joint_error), (0.8, 0.2));
         assert_eq!(ladder.selective_accuracy, Some(0.75));
@@ -351,8 +386,12 @@ mod tests {
     #[test]
     fn the_cascade_is_compared_with_the_large_model_on_the_same_rows() {
         let (task, rows) = (task(), rows());
-        let judgement =
-            Judgement { task: &task, guarantee: Guarantee::Gold, thresholds: &[None, Some(0.5)], rows: &rows };
+        let judgement = Judgement {
+            task: &task,
+            guarantee: Guarantee::Gold,
+            thresholds: &[None, Some(0.5)],
+            rows: &rows,
+        };
         let quality = judgement.quality(Provenance::Authored).expect("both labels are known");
         assert_eq!((quality.cascade_accuracy, quality.large_accuracy), (1.0, 0.8));
         assert!(!quality.non_inferior || quality.interval.0 > -quality.margin);
@@ -361,9 +400,13 @@ mod tests {
     #[test]
     fn out_of_scope_rows_are_found_by_label_and_ranked_by_doubt() {
         let (task, rows) = (task(), rows());
-        let judgement = Judgement { task: &task, guarantee: Guarantee::Gold, thresholds: &[None, None], rows: &rows };
+        let judgement =
+            Judgement { task: &task, guarantee: Guarantee::Gold, thresholds: &[None, None], rows: &rows };
         let found = judgement.out_of_scope().expect("the task has such a label");
-        assert_eq!((found.rows, found.recall, found.precision, found.in_scope_accuracy, found.auroc), (1, 1.0, 1.0, 1.0, 1.0));
+        assert_eq!(
+            (found.rows, found.recall, found.precision, found.in_scope_accuracy, found.auroc),
+            (1, 1.0, 1.0, 1.0, 1.0)
+        );
     }
 
     #[test]

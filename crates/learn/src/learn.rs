@@ -8,8 +8,8 @@ use sprat_stats::risk_control::{Costs, RiskControlError};
 use sprat_store::{LookResult, Sample, Store, StoreError};
 use sprat_task::release::Origin;
 use sprat_task::{
-    Certificate, Guarantee, Input, LabelledRow, ModelId, Money, Problem, Release, ReleaseId, RungRecord, Sha256Hex, Task,
-    TrainError,
+    Certificate, Guarantee, Input, LabelledRow, ModelId, Money, Problem, Release, ReleaseId, RungRecord,
+    Sha256Hex, Task, TrainError,
 };
 
 use crate::certify::{LookAt, Verdict, certify, certify_deployed};
@@ -17,7 +17,7 @@ use crate::curate::{Curated, curate};
 use crate::evaluate::{Judgement, learning_point};
 use crate::evidence::{Evidence, LearningPoint, RowCounts, RungEvidence};
 use crate::observe::{ObservedRow, ask, enter, has_labels};
-use crate::release::{self, Draft, Example, Replayed, ReleaseError};
+use crate::release::{self, Draft, Example, ReleaseError, Replayed};
 use crate::rows::enough::check_enough;
 use crate::savings::{LargeCost, costs, savings};
 use crate::split::{Split, SplitOptions, folds, split};
@@ -134,7 +134,8 @@ pub async fn learn(order: Order<'_>) -> Result<Learned, LearnError> {
     let charges = charges(&order, &fresh, rungs.trained.len());
     let (verdict, others) = look(&order, guarantee, &charges, &tuning, &fresh)?;
     go_on(&order, Stage::Measuring)?;
-    let evidence = measure(&order, guarantee, &data, &mut rungs, &charges, &verdict, others, &fresh, notices).await?;
+    let evidence =
+        measure(&order, guarantee, &data, &mut rungs, &charges, &verdict, others, &fresh, notices).await?;
     go_on(&order, Stage::Writing)?;
     write(&order, &data, rungs, draft, origin, verdict, evidence, &tuning, &fresh)
 }
@@ -217,7 +218,9 @@ async fn train_ladder(
     let fitting = Fitting { seed: order.seed, threads: order.threads, progress: &progress };
     let mut trained = Vec::new();
     for source in order.sources {
-        trained.push(train_rung(&fitting, source, order.task, guarantee, &data.train, &data.folds, folder).await?);
+        trained.push(
+            train_rung(&fitting, source, order.task, guarantee, &data.train, &data.folds, folder).await?,
+        );
     }
     Ok(TrainedLadder { trained, fresh: Vec::new() })
 }
@@ -233,7 +236,8 @@ async fn observe(
         let model = trained.rung.model.as_ref();
         let mut stopped = false;
         let attempts = ask(model, order.task, &inputs, |done| {
-            stopped |= (order.progress)(Stage::Asking(model.id(), done, inputs.len())) == ControlFlow::Break(());
+            stopped |=
+                (order.progress)(Stage::Asking(model.id(), done, inputs.len())) == ControlFlow::Break(());
         });
         ladder.fresh.push(attempts.await);
         if stopped {
@@ -250,12 +254,19 @@ async fn observe(
 
 /// What a request costs on each rung, by what the rungs charged for the certification rows.
 fn charges(order: &Order<'_>, fresh: &[ObservedRow], rungs: usize) -> Costs {
-    costs(order.task, &(0..rungs).map(|rung| mean_cost(fresh, rung)).collect::<Vec<_>>(), order.large.as_ref())
+    costs(
+        order.task,
+        &(0..rungs).map(|rung| mean_cost(fresh, rung)).collect::<Vec<_>>(),
+        order.large.as_ref(),
+    )
 }
 
 fn mean_cost(rows: &[ObservedRow], rung: usize) -> Option<Money> {
-    let known: Option<Vec<i64>> =
-        rows.iter().filter_map(|row| row.said[rung].as_ref()).map(|said| Some(said.cost_micro_usd?.micro())).collect();
+    let known: Option<Vec<i64>> = rows
+        .iter()
+        .filter_map(|row| row.said[rung].as_ref())
+        .map(|said| Some(said.cost_micro_usd?.micro()))
+        .collect();
     let known = known.filter(|known| !known.is_empty())?;
     Some(Money::from_micro(known.iter().sum::<i64>() / known.len() as i64))
 }
@@ -278,11 +289,18 @@ fn look(
         order.store.datasets().finish_look(look, LookResult { n, accepted, bad, status }, order.now_unix_ms)
     };
     let first = take(guarantee)?;
-    let at = |guarantee, look: &sprat_store::Look| LookAt { task: order.task, guarantee, look: look.number, costs: charges };
+    let at = |guarantee, look: &sprat_store::Look| LookAt {
+        task: order.task,
+        guarantee,
+        look: look.number,
+        costs: charges,
+    };
     let verdict = certify(&at(guarantee, &first), tuning, fresh)?;
     settle(&first, &verdict.certificate)?;
     let mut others = Vec::new();
-    let both = |rows: &[ObservedRow], guarantee| rows.iter().all(|row| row.is_labelled_for(guarantee)) && !rows.is_empty();
+    let both = |rows: &[ObservedRow], guarantee| {
+        rows.iter().all(|row| row.is_labelled_for(guarantee)) && !rows.is_empty()
+    };
     for other in [Guarantee::Gold, Guarantee::Agreement] {
         let is_known = other != guarantee && both(fresh, other) && both(tuning, other);
         if is_known && verdict.certificate.allows_small_answers() {
@@ -312,7 +330,8 @@ async fn measure(
     let mut rungs = Vec::new();
     for (index, trained) in ladder.trained.iter().enumerate() {
         let figures = judgement.rung(index);
-        let (latency_p50_us, latency_p99_us) = time_one_by_one(trained, order.task, &data.fresh_inputs()).await;
+        let (latency_p50_us, latency_p99_us) =
+            time_one_by_one(trained, order.task, &data.fresh_inputs()).await;
         rungs.push(RungEvidence {
             model: trained.rung.model.id().clone(),
             kind: trained.kind.to_owned(),
@@ -333,7 +352,8 @@ async fn measure(
         .large
         .as_ref()
         .and_then(|large| savings(order.task, guarantee, thresholds, fresh, charges, large, &names));
-    let provenance = data.curated.rows.iter().filter(|row| row.large.is_some()).map(|row| row.large_provenance).min();
+    let provenance =
+        data.curated.rows.iter().filter(|row| row.large.is_some()).map(|row| row.large_provenance).min();
     let curve = learning_curve(order, guarantee, data, ladder).await?;
     let rows = data.fresh_rows();
     let texts: Vec<&str> = rows.iter().map(|row| row.input.text.as_str()).collect();
@@ -360,7 +380,8 @@ async fn measure(
 async fn time_one_by_one(trained: &TrainedRung, task: &Task, inputs: &[Input]) -> (u64, u64) {
     if trained.file.is_none() {
         // A remote model is paid by the call: what it took for the certification rows has to do.
-        let mut seen: Vec<u64> = trained.out_of_fold.iter().map(|attempt| attempt.latency.as_micros() as u64).collect();
+        let mut seen: Vec<u64> =
+            trained.out_of_fold.iter().map(|attempt| attempt.latency.as_micros() as u64).collect();
         return percentiles(&mut seen);
     }
     let mut taken = Vec::new();
@@ -373,7 +394,10 @@ async fn time_one_by_one(trained: &TrainedRung, task: &Task, inputs: &[Input]) -
 
 fn percentiles(microseconds: &mut [u64]) -> (u64, u64) {
     microseconds.sort_unstable();
-    let at = |share: f64| microseconds.get(((microseconds.len() as f64 * share) as usize).min(microseconds.len().saturating_sub(1)));
+    let at = |share: f64| {
+        microseconds
+            .get(((microseconds.len() as f64 * share) as usize).min(microseconds.len().saturating_sub(1)))
+    };
     (at(0.5).copied().unwrap_or(0), at(0.99).copied().unwrap_or(0))
 }
 
@@ -408,7 +432,8 @@ async fn learning_curve(
         points.push(learning_point(rows.len(), count_right(data, guarantee, &attempts), inputs.len()));
     }
     // With all rows it has been trained and asked already.
-    let trained = order.sources.iter().zip(&ladder.fresh).find(|(source, _)| matches!(source, Source::Trained(_)));
+    let trained =
+        order.sources.iter().zip(&ladder.fresh).find(|(source, _)| matches!(source, Source::Trained(_)));
     points.extend(trained.map(|(_, attempts)| {
         learning_point(data.train.len(), count_right(data, guarantee, attempts), inputs.len())
     }));
@@ -473,7 +498,8 @@ fn write(
 }
 
 fn neighbours(rows: &[LabelledRow]) -> Vec<Example> {
-    let example = |row: &LabelledRow| Some(Example { text: row.input.text.clone(), label: row.target()?.to_line() });
+    let example =
+        |row: &LabelledRow| Some(Example { text: row.input.text.clone(), label: row.target()?.to_line() });
     rows.iter().filter_map(example).collect()
 }
 
@@ -484,17 +510,17 @@ fn replayed(data: &Data, ladder: &TrainedLadder, verdict: &Verdict) -> Vec<Repla
     let inputs = data.fresh_inputs();
     let kept = inputs.len().min(release::REPLAYED);
     let decisions = release::decisions(&rungs, &verdict.thresholds, &attempts, kept);
-    let replayed = |(input, (answers, accepted_by)): (&Input, (Vec<Option<String>>, Option<usize>))| Replayed {
-        text: input.text.clone(),
-        answers,
-        accepted_by,
+    let replayed = |(input, (answers, accepted_by)): (&Input, (Vec<Option<String>>, Option<usize>))| {
+        Replayed { text: input.text.clone(), answers, accepted_by }
     };
     inputs.iter().zip(decisions).map(replayed).collect()
 }
 
 /// What counts as bad: as declared; else gold where any row carries a person's label, else agreement.
 fn guarantee(task: &Task, rows: &[LabelledRow]) -> Result<Guarantee, Problem> {
-    let labelled = |guarantee| rows.iter().filter(|row| has_labels(guarantee, row.gold.is_some(), row.large.is_some())).count();
+    let labelled = |guarantee| {
+        rows.iter().filter(|row| has_labels(guarantee, row.gold.is_some(), row.large.is_some())).count()
+    };
     match task.target.guarantee {
         None if labelled(Guarantee::Gold) > 0 => Ok(Guarantee::Gold),
         None => Ok(Guarantee::Agreement),
@@ -510,7 +536,11 @@ fn guarantee(task: &Task, rows: &[LabelledRow]) -> Result<Guarantee, Problem> {
 fn origin(order: &Order<'_>) -> Origin {
     let task = serde_json::to_vec(order.task).unwrap_or_default();
     Origin {
-        data: Some(Sha256Hex::of_parts([order.data.as_str().as_bytes(), &task, order.settings.as_str().as_bytes()])),
+        data: Some(Sha256Hex::of_parts([
+            order.data.as_str().as_bytes(),
+            &task,
+            order.settings.as_str().as_bytes(),
+        ])),
         rows: order.rows.len() as u64,
         code_version: order.code_version.to_owned(),
         seed: order.seed,
@@ -521,7 +551,8 @@ fn origin(order: &Order<'_>) -> Origin {
 fn already_learned(order: &Order<'_>, origin: &Origin) -> Result<Option<Learned>, LearnError> {
     let releases = order.store.registry().releases(&order.task.name)?;
     let found = releases.into_iter().rev().find(|release| {
-        release.origin == *origin && release::folder(order.releases, &release.id).join("release.json").exists()
+        release.origin == *origin
+            && release::folder(order.releases, &release.id).join("release.json").exists()
     });
     let Some(release) = found else { return Ok(None) };
     let Ok(evidence) = serde_json::from_value(release.evidence.clone()) else { return Ok(None) };

@@ -85,7 +85,9 @@ pub fn has_labels(guarantee: Guarantee, gold: bool, large: bool) -> bool {
 /// Enters what was attempted for each row into one observation a row. `attempts` has one list a rung.
 pub fn enter(rows: &[&LabelledRow], rungs: &[&Rung], attempts: &[&[Attempt]]) -> Vec<ObservedRow> {
     let said = |row: usize| {
-        let of_rung = |(rung, attempts): (&&Rung, &&[Attempt])| attempts.get(row).and_then(|attempt| say(rung, attempt));
+        let of_rung = |(rung, attempts): (&&Rung, &&[Attempt])| {
+            attempts.get(row).and_then(|attempt| say(rung, attempt))
+        };
         rungs.iter().zip(attempts).map(of_rung).collect()
     };
     rows.iter()
@@ -162,7 +164,11 @@ fn slices(row: &ObservedRow, task: &Task) -> Vec<u16> {
             Answer::Fields(_) | Answer::Text(_) => false,
         })
     };
-    (0_u16..).zip(&task.target.slices).filter(|(_, slice)| said(&slice.label)).map(|(index, _)| index).collect()
+    (0_u16..)
+        .zip(&task.target.slices)
+        .filter(|(_, slice)| said(&slice.label))
+        .map(|(index, _)| index)
+        .collect()
 }
 
 #[cfg(test)]
@@ -171,7 +177,12 @@ mod tests {
 
     fn row(gold: Option<&str>, large: Option<&str>) -> ObservedRow {
         let said = |label: &str, confidence| {
-            Some(Said { answer: Answer::label(label), confidence, latency_us: 1, cost_micro_usd: Some(Money::ZERO) })
+            Some(Said {
+                answer: Answer::label(label),
+                confidence,
+                latency_us: 1,
+                cost_micro_usd: Some(Money::ZERO),
+            })
         };
         ObservedRow {
             input: Sha256Hex::of(b""),
@@ -194,7 +205,8 @@ mod tests {
             (Some("a"), None, &a, [false, true, true]),
         ] {
             let row = row(gold, large);
-            let found = [Guarantee::Gold, Guarantee::Agreement, Guarantee::Harm].map(|g| row.is_bad(g, answer));
+            let found =
+                [Guarantee::Gold, Guarantee::Agreement, Guarantee::Harm].map(|g| row.is_bad(g, answer));
             assert_eq!(found, expected, "{gold:?} {large:?} {answer:?}");
         }
     }

@@ -14,7 +14,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sprat_cascade::{Ladder, LadderEnd, Rung, Threshold};
 use sprat_stats::calibration::Calibrator;
-use sprat_task::{Artifact, Binding, Certificate, Input, Model, ModelId, Release, ReleaseId, Risk, RungRecord, Sha256Hex, Task};
+use sprat_task::{
+    Artifact, Binding, Certificate, Input, Model, ModelId, Release, ReleaseId, Risk, RungRecord, Sha256Hex,
+    Task,
+};
 
 use crate::observe::ObservedRow;
 
@@ -105,7 +108,11 @@ impl Draft {
     }
 
     /// Writes a calibrator.
-    pub fn write_calibrator(&self, model: &ModelId, calibrator: &Calibrator) -> Result<Artifact, ReleaseError> {
+    pub fn write_calibrator(
+        &self,
+        model: &ModelId,
+        calibrator: &Calibrator,
+    ) -> Result<Artifact, ReleaseError> {
         let file = format!("{model}.calibrator.json");
         let path = self.folder.join(&file);
         let text = serde_json::to_vec_pretty(calibrator).map_err(broken(&path))?;
@@ -114,7 +121,11 @@ impl Draft {
     }
 
     /// Writes what was said of the rows that thresholds were tuned on and tested on.
-    pub fn write_observations(&self, tuning: &[ObservedRow], fresh: &[ObservedRow]) -> Result<(), ReleaseError> {
+    pub fn write_observations(
+        &self,
+        tuning: &[ObservedRow],
+        fresh: &[ObservedRow],
+    ) -> Result<(), ReleaseError> {
         write_lines(&self.folder.join(TUNING), tuning)?;
         write_lines(&self.folder.join(FRESH), fresh)
     }
@@ -240,16 +251,26 @@ fn outgrown(task: &Task, certificate: &Certificate) -> Vec<String> {
     let target = &task.target;
     let mut reasons = Vec::new();
     if target.max_error < certificate.alpha {
-        reasons.push(format!("the task now allows an error of {} and the certificate promises {}", target.max_error, certificate.alpha));
+        reasons.push(format!(
+            "the task now allows an error of {} and the certificate promises {}",
+            target.max_error, certificate.alpha
+        ));
     }
     if target.delta() < certificate.delta {
-        reasons.push(format!("the task now asks for a confidence of {} and the certificate has {}", target.confidence, 1.0 - certificate.delta));
+        reasons.push(format!(
+            "the task now asks for a confidence of {} and the certificate has {}",
+            target.confidence,
+            1.0 - certificate.delta
+        ));
     }
     if target.risk != certificate.risk && target.risk == Risk::Selective {
         reasons.push("the task now asks for selective risk and the certificate bounds joint risk".to_owned());
     }
     if let Some(guarantee) = target.guarantee.filter(|guarantee| *guarantee != certificate.guarantee) {
-        reasons.push(format!("the task now asks for a {guarantee} guarantee and the certificate is about {}", certificate.guarantee));
+        reasons.push(format!(
+            "the task now asks for a {guarantee} guarantee and the certificate is about {}",
+            certificate.guarantee
+        ));
     }
     reasons
 }
@@ -281,7 +302,12 @@ fn verified(folder: &Path, artifact: &Artifact) -> Result<Vec<u8>, String> {
 
 /// Whether the ladder still decides about the stored inputs as it did when it was certified; the number of inputs that
 /// it decides differently.
-pub async fn decides_differently(ladder: &Ladder, thresholds: &[Option<f64>], task: &Task, replayed: &[Replayed]) -> usize {
+pub async fn decides_differently(
+    ladder: &Ladder,
+    thresholds: &[Option<f64>],
+    task: &Task,
+    replayed: &[Replayed],
+) -> usize {
     let inputs: Vec<Input> = replayed.iter().map(|row| Input::new(row.text.as_str())).collect();
     let mut attempts = Vec::new();
     for rung in &ladder.rungs {

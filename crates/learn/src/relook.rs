@@ -75,7 +75,11 @@ pub async fn look_again(relook: Relook<'_>) -> Result<Learned, LearnError> {
     let at = LookAt { task: relook.task, guarantee, look: look.number, costs: relook.costs };
     let verdict = certify(&at, &tuning, &sample)?;
     let Certificate { n, accepted, bad, status, .. } = verdict.certificate;
-    relook.store.datasets().finish_look(&look, LookResult { n, accepted, bad, status }, relook.now_unix_ms)?;
+    relook.store.datasets().finish_look(
+        &look,
+        LookResult { n, accepted, bad, status },
+        relook.now_unix_ms,
+    )?;
     let evidence = evidence(&relook, &verdict.certificate, &verdict.thresholds, &sample, notices)?;
     write(&relook, &folder, &verdict.thresholds, evidence, &tuning, &sample)
 }
@@ -138,8 +142,10 @@ fn evidence(
 ) -> Result<Evidence, LearnError> {
     let guarantee = certificate.guarantee;
     let judgement = Judgement { task: relook.task, guarantee, thresholds, rows: sample };
-    let mut evidence: Evidence = serde_json::from_value(relook.release.evidence.clone())
-        .map_err(|error| Problem::new(format!("the evidence of {} can't be read: {error}", relook.release.id)))?;
+    let mut evidence: Evidence =
+        serde_json::from_value(relook.release.evidence.clone()).map_err(|error| {
+            Problem::new(format!("the evidence of {} can't be read: {error}", relook.release.id))
+        })?;
     let names: Vec<_> = evidence.rungs.iter().map(|rung| rung.model.clone()).collect();
     for (index, rung) in evidence.rungs.iter_mut().enumerate() {
         let figures = judgement.rung(index);
@@ -159,7 +165,8 @@ fn evidence(
     evidence.savings = relook
         .large
         .and_then(|large| savings(relook.task, guarantee, thresholds, sample, relook.costs, large, &names));
-    let provenance = relook.rows.iter().filter(|row| row.large.is_some()).map(|row| row.large_provenance).min();
+    let provenance =
+        relook.rows.iter().filter(|row| row.large.is_some()).map(|row| row.large_provenance).min();
     // Mixed with what was there before: the weakest of them.
     evidence.large_provenance = evidence.large_provenance.into_iter().chain(provenance).min();
     evidence.quality = judgement.quality(evidence.large_provenance.unwrap_or_default());
@@ -201,7 +208,10 @@ fn write(
         rungs: records,
         certificate: evidence.certificate.clone(),
         other_certificates: Vec::new(),
-        origin: sprat_task::release::Origin { code_version: relook.code_version.to_owned(), ..relook.release.origin.clone() },
+        origin: sprat_task::release::Origin {
+            code_version: relook.code_version.to_owned(),
+            ..relook.release.origin.clone()
+        },
         evidence: serde_json::to_value(&evidence).unwrap_or_default(),
     };
     let folder = draft.finish(&release)?;
@@ -210,8 +220,13 @@ fn write(
 }
 
 /// The stored inputs stay; who accepts them is decided anew by the new thresholds.
-fn replay(folder: &Path, sample: &[ObservedRow], thresholds: &[Option<f64>]) -> Result<Vec<Replayed>, LearnError> {
-    let by_hash: std::collections::HashMap<&Sha256Hex, &ObservedRow> = sample.iter().map(|row| (&row.input, row)).collect();
+fn replay(
+    folder: &Path,
+    sample: &[ObservedRow],
+    thresholds: &[Option<f64>],
+) -> Result<Vec<Replayed>, LearnError> {
+    let by_hash: std::collections::HashMap<&Sha256Hex, &ObservedRow> =
+        sample.iter().map(|row| (&row.input, row)).collect();
     let decided = |row: Replayed| {
         let observed = by_hash.get(&Input::new(row.text.as_str()).hash())?;
         Some(Replayed { accepted_by: observed.answering(thresholds).map(|(rung, _)| rung), ..row })

@@ -65,7 +65,11 @@ pub fn savings(
         });
         meets(task, bad.count(), fresh.len())
     };
-    let small = names.iter().enumerate().filter(|(rung, _)| alone(*rung)).map(|(rung, name)| (name, costs.rungs[rung]));
+    let small = names
+        .iter()
+        .enumerate()
+        .filter(|(rung, _)| alone(*rung))
+        .map(|(rung, name)| (name, costs.rungs[rung]));
     let large_alone = large_meets(task, guarantee, fresh).then_some((&large.model, costs.large));
     let cheapest = small.chain(large_alone).min_by(|a, b| a.1.total_cmp(&b.1));
     Some(Savings {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use sprat_store::{Store, TeacherAnswer, TeacherKey};
 use sprat_task::{
-    Answer, Attempt, Context, Features, Input, Model, ModelError, ModelId, Money, Prediction, Provenance, Score, Sha256Hex,
-    Task, Usage,
+    Answer, Attempt, Context, Features, Input, Model, ModelError, ModelId, Money, Prediction, Provenance,
+    Score, Sha256Hex, Task, Usage,
 };
 
 /// Inputs asked before their answers are on the disk: what a kill can cost at most.
@@ -85,7 +85,8 @@ impl Remembered {
     /// Which of these inputs would have to be paid for.
     pub fn unknown(&self, inputs: &[Input]) -> Vec<Input> {
         let hashes: Vec<Sha256Hex> = inputs.iter().map(Input::hash).collect();
-        let known = self.store.teacher().get_many(&self.key(), &hashes).unwrap_or_else(|_| vec![None; inputs.len()]);
+        let known =
+            self.store.teacher().get_many(&self.key(), &hashes).unwrap_or_else(|_| vec![None; inputs.len()]);
         let unknown = inputs.iter().zip(known).filter(|(_, known)| known.is_none());
         unknown.map(|(input, _)| input.clone()).collect()
     }
@@ -97,10 +98,15 @@ impl Remembered {
     async fn answer(&self, cx: &Context, task: &Task, inputs: &[Input]) -> Vec<Attempt> {
         let hashes: Vec<Sha256Hex> = inputs.iter().map(Input::hash).collect();
         // A store that can't be read costs money, not the answer.
-        let known = self.store.teacher().get_many(&self.key(), &hashes).unwrap_or_else(|_| vec![None; inputs.len()]);
+        let known =
+            self.store.teacher().get_many(&self.key(), &hashes).unwrap_or_else(|_| vec![None; inputs.len()]);
         let mut attempts: Vec<Option<Attempt>> = known
             .into_iter()
-            .map(|known| known.filter(|known| known.answer.as_ref().is_some_and(|answer| task.admits(answer))).map(remembered))
+            .map(|known| {
+                known
+                    .filter(|known| known.answer.as_ref().is_some_and(|answer| task.admits(answer)))
+                    .map(remembered)
+            })
             .collect();
         let remembered = attempts.iter().flatten().count() as u64;
         self.tally.remembered.fetch_add(remembered, Ordering::Relaxed);
@@ -120,10 +126,16 @@ impl Remembered {
         attempts.resize(affordable, Attempt::failed(nothing()));
         self.settle(&attempts);
         self.tally.asked.fetch_add(affordable as u64, Ordering::Relaxed);
-        let bought = inputs.iter().zip(&attempts).filter_map(|(input, attempt)| Some((input.hash(), self.kept(attempt)?)));
+        let bought = inputs
+            .iter()
+            .zip(&attempts)
+            .filter_map(|(input, attempt)| Some((input.hash(), self.kept(attempt)?)));
         // Failing to remember costs money another time; failing the answer would cost it now.
         let _ = self.store.teacher().put_many(&self.key(), bought.collect());
-        attempts.resize(inputs.len(), Attempt::failed(ModelError::Refused("the cap on spending is reached".into())));
+        attempts.resize(
+            inputs.len(),
+            Attempt::failed(ModelError::Refused("the cap on spending is reached".into())),
+        );
         attempts
     }
 
@@ -150,7 +162,8 @@ impl Remembered {
 
     /// Puts the real costs in place of the expected ones.
     fn settle(&self, attempts: &[Attempt]) {
-        let real: i64 = attempts.iter().map(|attempt| attempt.usage.cost.map_or(self.purse.each, Money::micro)).sum();
+        let real: i64 =
+            attempts.iter().map(|attempt| attempt.usage.cost.map_or(self.purse.each, Money::micro)).sum();
         self.purse.spent.fetch_add(real - self.purse.each * attempts.len() as i64, Ordering::Relaxed);
     }
 
@@ -191,7 +204,12 @@ impl Model for Remembered {
         self.inner.id()
     }
 
-    fn predict<'a>(&'a self, cx: &'a Context, task: &'a Task, inputs: &'a [Input]) -> BoxFuture<'a, Vec<Attempt>> {
+    fn predict<'a>(
+        &'a self,
+        cx: &'a Context,
+        task: &'a Task,
+        inputs: &'a [Input],
+    ) -> BoxFuture<'a, Vec<Attempt>> {
         Box::pin(self.answer(cx, task, inputs))
     }
 }
@@ -210,7 +228,12 @@ mod tests {
         fn id(&self) -> &ModelId {
             &self.0
         }
-        fn predict<'a>(&'a self, _: &'a Context, _: &'a Task, inputs: &'a [Input]) -> BoxFuture<'a, Vec<Attempt>> {
+        fn predict<'a>(
+            &'a self,
+            _: &'a Context,
+            _: &'a Task,
+            inputs: &'a [Input],
+        ) -> BoxFuture<'a, Vec<Attempt>> {
             self.1.fetch_add(inputs.len(), Ordering::SeqCst);
             let one = |input: &Input| {
                 let prediction = Prediction {
@@ -219,8 +242,13 @@ mod tests {
                     features: Features::default(),
                     alternatives: Vec::new(),
                 };
-                let result = if input.text == "fails" { Err(ModelError::Timeout) } else { Ok(Some(prediction)) };
-                Attempt { usage: Usage { tokens: None, cost: Some(Money::from_micro(10)) }, latency: Duration::ZERO, result }
+                let result =
+                    if input.text == "fails" { Err(ModelError::Timeout) } else { Ok(Some(prediction)) };
+                Attempt {
+                    usage: Usage { tokens: None, cost: Some(Money::from_micro(10)) },
+                    latency: Duration::ZERO,
+                    result,
+                }
             };
             Box::pin(std::future::ready(inputs.iter().map(one).collect()))
         }
@@ -235,7 +263,8 @@ mod tests {
 
     fn case() -> Case {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(&format!("sqlite:{}", folder.path().join("s.db").display())).expect("a store");
+        let store =
+            Store::open(&format!("sqlite:{}", folder.path().join("s.db").display())).expect("a store");
         let text = "kind = \"classify\"\nlabels = [\"a\", \"b\"]";
         let task = read_task("t", &Source::new("t.toml", text), |_| Err(String::new())).expect("valid");
         Case { large: Arc::new(Large("large".into(), AtomicUsize::new(0))), store, task, _folder: folder }

@@ -102,7 +102,11 @@ pub async fn train_rung(
 }
 
 /// A logistic "will it be right" head over the model's features, fitted on answers to rows it had not seen.
-fn calibrate(guarantee: Guarantee, rows: &[LabelledRow], attempts: &[Attempt]) -> Result<Calibrator, TrainError> {
+fn calibrate(
+    guarantee: Guarantee,
+    rows: &[LabelledRow],
+    attempts: &[Attempt],
+) -> Result<Calibrator, TrainError> {
     let mut features: Vec<Vec<f64>> = Vec::new();
     let mut right = Vec::new();
     for (row, attempt) in rows.iter().zip(attempts) {

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use futures::executor::block_on;
 use sprat_cascade::LadderEnd;
 use sprat_learn::learn::{LearnError, Learned, Order, Stage, learn};
-use sprat_learn::relook::{Relook, look_again};
 use sprat_learn::release::{self, Loaded};
+use sprat_learn::relook::{Relook, look_again};
 use sprat_learn::savings::{LargeCost, costs};
 use sprat_learn::train::Source;
 use sprat_models::linear::{Config, LinearTrainer};
 use sprat_store::Store;
 use sprat_task::{
-    Answer, Guarantee, LabelledRow, Model, Money, Provenance, RungRecord, Sha256Hex, Status, Task, TrainError, Trainer, read_task,
+    Answer, Guarantee, LabelledRow, Model, Money, Provenance, RungRecord, Sha256Hex, Status, Task,
+    TrainError, Trainer, read_task,
 };
 
 struct Case {
@@ -27,7 +28,8 @@ const TASK: &str = "kind = \"classify\"\nlabels = [\"refund\", \"delivery\", \"t
 
 fn case(target: &str) -> Case {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = Store::open(&format!("sqlite:{}", folder.path().join("sprat.db").display())).expect("a store");
+    let store =
+        Store::open(&format!("sqlite:{}", folder.path().join("sprat.db").display())).expect("a store");
     let source = sprat_task::Source::new("tickets.toml", format!("{TASK}{target}"));
     let task = read_task("tickets", &source, |_| Err(String::new())).expect("valid");
     Case { folder, store, task }
@@ -56,7 +58,11 @@ fn rows(from: u64, count: u64, noise: u64) -> Vec<LabelledRow> {
             let words: Vec<&str> = (0..9)
                 .map(|place| {
                     let lot = draw(number * 1_000 + place);
-                    if lot % 3 == 0 { WORDS[topic].1[(lot / 7 % 6) as usize] } else { COMMON[(lot / 11 % 8) as usize] }
+                    if lot % 3 == 0 {
+                        WORDS[topic].1[(lot / 7 % 6) as usize]
+                    } else {
+                        COMMON[(lot / 11 % 8) as usize]
+                    }
                 })
                 .collect();
             let wrong = noise > 0 && draw(number * 77) % noise == 0;
@@ -113,7 +119,12 @@ impl Case {
         release::load(&learned.folder, &learned.release, task, LadderEnd::NoAnswer, &open)
     }
 
-    fn look_again(&self, learned: &Learned, rows: &[LabelledRow], fresh_only: bool) -> Result<Learned, LearnError> {
+    fn look_again(
+        &self,
+        learned: &Learned,
+        rows: &[LabelledRow],
+        fresh_only: bool,
+    ) -> Result<Learned, LearnError> {
         let loaded = self.load(learned, &self.task);
         let large = large();
         let charges = costs(&self.task, &[Some(Money::ZERO)], Some(&large));
@@ -164,7 +175,10 @@ fn gold_and_agreement_are_two_certificates_and_never_one() {
     let case = case("");
     let learned = case.learn(rows(0, 2_000, 60)).expect("it learns");
     let other = learned.release.other_certificates.first().expect("the rows carry both labels");
-    assert_eq!((learned.release.certificate.guarantee, other.guarantee), (Guarantee::Gold, Guarantee::Agreement));
+    assert_eq!(
+        (learned.release.certificate.guarantee, other.guarantee),
+        (Guarantee::Gold, Guarantee::Agreement)
+    );
     assert_eq!(other.accepted, learned.release.certificate.accepted, "both speak of the same thresholds");
     assert!(other.bad <= learned.release.certificate.bad, "the noise is in the gold labels here");
 }
@@ -245,7 +259,8 @@ fn a_certificate_dies_when_the_labels_change_or_the_target_asks_for_more() {
     let laxer = read_task("tickets", &source, |_| Err(String::new())).expect("valid");
     assert!(strict.load(&learned, &laxer).ladder.answers_something_small(), "a laxer target is covered");
     let other = TASK.replace("\"technical\"", "\"tech\"");
-    let other = read_task("tickets", &sprat_task::Source::new("t.toml", other), |_| Err(String::new())).expect("valid");
+    let other = read_task("tickets", &sprat_task::Source::new("t.toml", other), |_| Err(String::new()))
+        .expect("valid");
     assert!(!strict.load(&learned, &other).ladder.answers_something_small());
 }
 
@@ -267,7 +282,9 @@ fn another_look_needs_enough_new_rows_and_is_a_release_of_its_own() {
     let case = case("");
     let learned = case.learn(rows(0, 2_000, 60)).expect("it learns");
     let few = case.look_again(&learned, &rows(10_000, 20, 60), false);
-    assert!(matches!(few, Err(LearnError::Input(ref problem)) if problem.message.contains("too few for another look")));
+    assert!(
+        matches!(few, Err(LearnError::Input(ref problem)) if problem.message.contains("too few for another look"))
+    );
     let again = case.look_again(&learned, &rows(10_000, 900, 60), false).expect("enough rows");
     assert_eq!((again.release.id.version, again.release.certificate.look), (2, 2));
     assert_eq!(again.release.certificate.n, learned.release.certificate.n + 900);
@@ -285,7 +302,11 @@ fn rows_that_were_learned_from_prove_nothing() {
     mixed.extend(rows(30_000, 900, 60));
     let again = case.look_again(&learned, &mixed, false).expect("enough rows");
     assert_eq!(again.release.certificate.n, learned.release.certificate.n + 900);
-    assert!(again.evidence.notices.iter().any(|notice| notice.contains("were learned from")), "{:?}", again.evidence.notices);
+    assert!(
+        again.evidence.notices.iter().any(|notice| notice.contains("were learned from")),
+        "{:?}",
+        again.evidence.notices
+    );
 }
 
 #[test]
@@ -296,7 +317,9 @@ fn after_an_upgrade_stored_inputs_tell_whether_anything_is_decided_differently()
     let replayed = release::read_replay(&learned.folder).expect("stored");
     assert_eq!(replayed.len(), release::REPLAYED);
     let thresholds: Vec<Option<f64>> = learned.release.rungs.iter().map(|rung| rung.threshold).collect();
-    let changed = |rows: &[release::Replayed]| block_on(release::decides_differently(&loaded.ladder, &thresholds, &case.task, rows));
+    let changed = |rows: &[release::Replayed]| {
+        block_on(release::decides_differently(&loaded.ladder, &thresholds, &case.task, rows))
+    };
     assert_eq!(changed(&replayed), 0);
     let mut other = replayed;
     other[0].answers[0] = Some("refund-or-so".to_owned());
@@ -308,7 +331,10 @@ fn rows_that_cannot_teach_are_refused_before_anything_is_trained() {
     let case = case("");
     for (rows, part) in [
         (rows(0, 3, 0), "3"),
-        (rows(0, 200, 0).into_iter().filter(|row| row.gold == Some(Answer::label("refund"))).collect(), "refund"),
+        (
+            rows(0, 200, 0).into_iter().filter(|row| row.gold == Some(Answer::label("refund"))).collect(),
+            "refund",
+        ),
         (Vec::new(), ""),
     ] {
         let Err(LearnError::Input(problem)) = case.learn(rows) else { panic!("it must be refused") };

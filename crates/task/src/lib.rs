@@ -34,7 +34,9 @@ pub use file::read_task;
 pub use hash::Sha256Hex;
 pub use input::{Input, LabelledRow};
 pub use kind::Kind;
-pub use model::{Attempt, Context, Embed, Fitted, Generate, Model, ModelError, TrainError, Trainer, Training, Upstream};
+pub use model::{
+    Attempt, Context, Embed, Fitted, Generate, Model, ModelError, TrainError, Trainer, Training, Upstream,
+};
 pub use money::{Currency, Money, Price, Tokens, Usage};
 pub use names::{Label, ModelId, RequestId, TaskName};
 pub use prediction::{Answer, Confidence, Features, Prediction, Score};

@@ -1,11 +1,13 @@
 //! The linear model as a rung: how does it answer a task, and how is it trained for one?
 
-use super::{Config, LinearModel, Prediction as Scores, Rows, Scratch, Signals, TrainError as LinearError, Watch};
+use super::{
+    Config, LinearModel, Prediction as Scores, Rows, Scratch, Signals, TrainError as LinearError, Watch,
+};
 use futures::future::BoxFuture;
 use sprat_task::model::{Progress, TrainError};
 use sprat_task::{
-    Answer, Attempt, Context, Features, Fitted, Input, Label, LabelledRow, Model, ModelId, Prediction, Score, Task,
-    Trainer, Training,
+    Answer, Attempt, Context, Features, Fitted, Input, Label, LabelledRow, Model, ModelId, Prediction, Score,
+    Task, Trainer, Training,
 };
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -50,7 +52,12 @@ impl LinearRung {
     }
 }
 
-fn prediction(labels: &[Label], model: &LinearModel, log_probabilities: &[f32], signals: Signals) -> Prediction {
+fn prediction(
+    labels: &[Label],
+    model: &LinearModel,
+    log_probabilities: &[f32],
+    signals: Signals,
+) -> Prediction {
     let mut best: Vec<usize> = Vec::with_capacity(ALTERNATIVES + 1);
     for (index, score) in log_probabilities.iter().enumerate() {
         let at = best.partition_point(|&other| log_probabilities[other] >= *score);
@@ -70,7 +77,10 @@ fn prediction(labels: &[Label], model: &LinearModel, log_probabilities: &[f32], 
         answer,
         score: Score(signals.max_probability),
         features: Features(features(signals).to_vec()),
-        alternatives: best.into_iter().map(|index| (labels[index].clone(), Score(log_probabilities[index]))).collect(),
+        alternatives: best
+            .into_iter()
+            .map(|index| (labels[index].clone(), Score(log_probabilities[index])))
+            .collect(),
     }
 }
 
@@ -92,7 +102,12 @@ impl Model for LinearRung {
         &self.id
     }
 
-    fn predict<'a>(&'a self, _: &'a Context, _: &'a Task, inputs: &'a [Input]) -> BoxFuture<'a, Vec<Attempt>> {
+    fn predict<'a>(
+        &'a self,
+        _: &'a Context,
+        _: &'a Task,
+        inputs: &'a [Input],
+    ) -> BoxFuture<'a, Vec<Attempt>> {
         // Microseconds of pure computation: not worth another thread.
         let mut scratch = Scratch::default();
         let attempts = inputs.iter().map(|input| {
@@ -148,21 +163,32 @@ impl Trainer for LinearTrainer {
         let targets = rows.iter().map(|row| target_indices(task, row)).collect::<Result<Vec<_>, _>>()?;
         let rows = checked(task, &texts, &targets, &labels, &weights)?;
         let config = Config { seed: training.seed, ..self.config.clone() };
-        let (model, held_out) = watched(training, &config, folds, |watch| LinearModel::fit_with_folds(&rows, folds, &config, watch))?;
+        let (model, held_out) = watched(training, &config, folds, |watch| {
+            LinearModel::fit_with_folds(&rows, folds, &config, watch)
+        })?;
         let file = folder.join(FILE);
-        model.save(&file).map_err(|error| TrainError::Artifact(format!("{} can't be written: {error}", file.display())))?;
+        model
+            .save(&file)
+            .map_err(|error| TrainError::Artifact(format!("{} can't be written: {error}", file.display())))?;
         let names: Vec<Label> = task.labels.clone();
         let attempt = |scores: &Scores| {
-            Attempt::free(prediction(&names, &model, &scores.log_probabilities, scores.signals), Duration::ZERO)
+            Attempt::free(
+                prediction(&names, &model, &scores.log_probabilities, scores.signals),
+                Duration::ZERO,
+            )
         };
         let out_of_fold = held_out.iter().map(attempt).collect();
         Ok(Fitted { model: self.open(task, &file)?, file: FILE.to_owned(), out_of_fold })
     }
 
     fn open(&self, task: &Task, file: &Path) -> Result<Arc<dyn Model>, TrainError> {
-        let model = LinearModel::open(file).map_err(|error| TrainError::Artifact(format!("{}: {error}", file.display())))?;
+        let model = LinearModel::open(file)
+            .map_err(|error| TrainError::Artifact(format!("{}: {error}", file.display())))?;
         if !model.labels().iter().map(String::as_str).eq(task.labels.iter().map(Label::as_str)) {
-            return Err(TrainError::Artifact(format!("{} was trained for other labels than the task has now", file.display())));
+            return Err(TrainError::Artifact(format!(
+                "{} was trained for other labels than the task has now",
+                file.display()
+            )));
         }
         Ok(Arc::new(LinearRung::new(self.id.clone(), model)))
     }
@@ -243,7 +269,11 @@ mod tests {
     }
 
     fn rows(several: bool) -> Vec<LabelledRow> {
-        let texts = [("money back please", "refund"), ("where is my parcel", "delivery"), ("nice weather today", "other")];
+        let texts = [
+            ("money back please", "refund"),
+            ("where is my parcel", "delivery"),
+            ("nice weather today", "other"),
+        ];
         (0..90)
             .map(|number| {
                 let (text, label) = texts[number % 3];
@@ -259,7 +289,13 @@ mod tests {
         let rows = rows(several);
         let folds: Vec<u32> = (0..rows.len() as u32).map(|row| (row / 3) % 5).collect();
         let training = Training { seed: 7, threads: 1, progress: &|_| ControlFlow::Continue(()) };
-        let fitted = LinearTrainer::new("linear".into(), Config::default()).fit(&training, task, &rows, &folds, folder.path());
+        let fitted = LinearTrainer::new("linear".into(), Config::default()).fit(
+            &training,
+            task,
+            &rows,
+            &folds,
+            folder.path(),
+        );
         (fitted.expect("it trains"), folder)
     }
 
@@ -298,8 +334,12 @@ mod tests {
     #[test]
     fn a_model_trained_for_other_labels_is_refused_by_name() {
         let (_, folder) = fit(&task(""), false);
-        let other = read_task("t", &Source::new("t.toml", "kind = \"classify\"\nlabels = [\"a\", \"b\"]"), |_| Err(String::new()));
-        let opened = LinearTrainer::new("linear".into(), Config::default()).open(&other.expect("valid"), &folder.path().join(FILE));
+        let other =
+            read_task("t", &Source::new("t.toml", "kind = \"classify\"\nlabels = [\"a\", \"b\"]"), |_| {
+                Err(String::new())
+            });
+        let opened = LinearTrainer::new("linear".into(), Config::default())
+            .open(&other.expect("valid"), &folder.path().join(FILE));
         let Err(TrainError::Artifact(why)) = opened else { panic!("it must be refused") };
         assert!(why.contains("other labels"), "{why}");
     }
@@ -309,7 +349,13 @@ mod tests {
         let (task, folder) = (task(""), tempfile::tempdir().expect("a folder"));
         let training = Training { seed: 7, threads: 1, progress: &|_| ControlFlow::Break(()) };
         let folds: Vec<u32> = (0..90).map(|row| row % 5).collect();
-        let fitted = LinearTrainer::new("linear".into(), Config::default()).fit(&training, &task, &rows(false), &folds, folder.path());
+        let fitted = LinearTrainer::new("linear".into(), Config::default()).fit(
+            &training,
+            &task,
+            &rows(false),
+            &folds,
+            folder.path(),
+        );
         assert!(matches!(fitted, Err(TrainError::Cancelled)));
     }
 }
