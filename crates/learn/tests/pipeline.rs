@@ -58,14 +58,14 @@ fn rows(from: u64, count: u64, noise: u64) -> Vec<LabelledRow> {
             let words: Vec<&str> = (0..9)
                 .map(|place| {
                     let lot = draw(number * 1_000 + place);
-                    if lot % 3 == 0 {
+                    if lot.is_multiple_of(3) {
                         WORDS[topic].1[(lot / 7 % 6) as usize]
                     } else {
                         COMMON[(lot / 11 % 8) as usize]
                     }
                 })
                 .collect();
-            let wrong = noise > 0 && draw(number * 77) % noise == 0;
+            let wrong = noise > 0 && draw(number * 77).is_multiple_of(noise);
             let label = WORDS[if wrong { (topic + 1) % 4 } else { topic }].0;
             let mut row = LabelledRow::gold(format!("{} {number}", words.join(" ")), Answer::label(label));
             row.large = Some(Answer::label(WORDS[topic].0));
