@@ -32,6 +32,8 @@ pub struct Live {
     pub large: Option<Arc<Remembered>>,
     /// What the large model costs a request.
     pub large_cost: Option<LargeCost>,
+    /// Where the large model's answers come from.
+    provenance: Provenance,
 }
 
 /// Whether the large model may be asked.
@@ -66,6 +68,7 @@ pub async fn live(
         Reaching::Large => models.large(task, &rows)?,
         Reaching::SmallOnly => None,
     };
+    let provenance = models.large_provenance(task);
     let each = large_cost.as_ref().map(|cost| cost.cost);
     let remembered = large.map(|large| Arc::new(models.remembered(&large, store, app.now_unix_ms(), each)));
     let last = models.end(task, remembered.clone().map(|model| model as Arc<dyn Model>));
@@ -80,7 +83,7 @@ pub async fn live(
         }
         _ => (Ladder { rungs: Vec::new(), last }, Vec::new()),
     };
-    Ok(Live { release, folder, ladder, stale, large: remembered, large_cost })
+    Ok(Live { release, folder, ladder, stale, large: remembered, large_cost, provenance })
 }
 
 fn find(store: &Store, task: &Task, version: Option<u32>) -> Result<Option<Release>, Failure> {
@@ -187,7 +190,7 @@ impl Live {
 
     /// Where the large model's answers and prices come from.
     pub fn provenance(&self) -> Provenance {
-        self.large_cost.as_ref().map_or(Provenance::Measured, |cost| cost.provenance)
+        self.provenance
     }
 }
 

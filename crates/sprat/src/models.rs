@@ -8,13 +8,14 @@ use sprat_learn::teacher::Remembered;
 use sprat_learn::train::Source;
 use sprat_models::linear::LinearTrainer;
 use sprat_models::remote::{
-    Example, Examples, NearestExamples, NoExamples, PriceTable, Provider, RemoteConfig, RemoteModel, Secret,
+    Basis, Example, Examples, NearestExamples, NoExamples, PriceTable, Provider, RemoteConfig, RemoteModel,
+    Secret,
 };
 use sprat_models::retrieval::NeighbourIndex;
 use sprat_store::Store;
 use sprat_task::{
-    Answer, Input, LabelledRow, Last, Model, ModelId, Money, Price, Problem, RungRecord, Sha256Hex, Task,
-    Trainer,
+    Answer, Input, LabelledRow, Last, Model, ModelId, Money, Price, Problem, Provenance, RungRecord,
+    Sha256Hex, Task, Trainer,
 };
 
 use crate::config::{ModelConfig, Remote};
@@ -118,15 +119,35 @@ impl<'a> Models<'a> {
         }
         let model = RemoteModel::open(id.clone(), config, &self.prices, Arc::new(NoExamples))?;
         let quote = model.quote(task, inputs);
-        let known = quote.calls.max(1);
-        let cost = quote
-            .cost_estimate
-            .map(|total| Money::from_micro(total.micro() / i64::try_from(known).unwrap_or(1)));
+        let known = match quote.basis {
+            // Inputs that a file has no answer for cost nothing in its quote: they are unknown, not free.
+            Basis::File { missing } => quote.calls.saturating_sub(missing),
+            _ => quote.calls,
+        };
+        let Some(calls) = i64::try_from(known).ok().filter(|calls| *calls > 0) else { return Ok(None) };
+        let cost = quote.cost_estimate.map(|total| Money::from_micro(total.micro() / calls));
         let prices = match &remote.settings.provider {
             Provider::Replay { path } => format!("the costs in {}", path.display()),
             _ => format!("list prices of {}", self.prices.as_of()),
         };
         Ok(cost.map(|cost| LargeCost { model: id.clone(), cost, prices, provenance: model.provenance() }))
+    }
+
+    /// Where the answers of a task's large model come from; `measured` where there is none, or none that can be opened.
+    pub fn large_provenance(&self, task: &Task) -> Provenance {
+        let Some(ModelConfig::Remote(remote)) =
+            task.large().and_then(|id| self.workspace.config.models.get(id))
+        else {
+            return Provenance::Measured;
+        };
+        match &remote.settings.provider {
+            Provider::Replay { .. } => {
+                let id = task.large().cloned().unwrap_or_else(|| ModelId::from("large"));
+                self.remote(&id, remote, Arc::new(NoExamples))
+                    .map_or(Provenance::Recorded, |model| model.provenance())
+            }
+            _ => Provenance::Measured,
+        }
     }
 
     /// The large model with its memory, so that nothing is paid for twice.

@@ -142,11 +142,12 @@ impl Model for Engine {
             let mut attempts = Vec::with_capacity(inputs.len());
             for input in inputs {
                 let (reply, answer) = futures::channel::oneshot::channel();
-                let sent = self.queue.send((input.text.clone(), reply));
-                attempts.push(match (sent, answer.await) {
-                    (Ok(()), Ok(attempt)) => attempt,
-                    _ => Attempt::failed(ModelError::Unavailable("the engine stopped".into())),
-                });
+                // A refused message comes back with its `reply` inside, which must be dropped before the answer is awaited:
+                // held, it would keep the answer pending for ever.
+                let sent = self.queue.send((input.text.clone(), reply)).is_ok();
+                let answered = if sent { answer.await.ok() } else { None };
+                let stopped = || Attempt::failed(ModelError::Unavailable("the engine stopped".into()));
+                attempts.push(answered.unwrap_or_else(stopped));
             }
             attempts
         })

@@ -125,16 +125,16 @@ fn toml(candidate: &Candidate, large: Option<&str>) -> String {
         None => line(&mut toml, "# large = \"large\""),
     }
     line(&mut toml, "\n[target]");
-    line(
-        &mut toml,
-        "# Of the answers a small model gives, at most this share may differ from the large model's.",
-    );
+    line(&mut toml, "# Of the answers a small model gives, at most this share may be wrong.");
     line(&mut toml, &format!("max_error = {}", Target::default().max_error));
     line(
         &mut toml,
-        "# The labels are the large model's own, so the promise is agreement with it, not truth.",
+        "# What is wrong follows the rows: these carry the large model's own answers, so the promise is agreement",
     );
-    line(&mut toml, "guarantee = \"agreement\"");
+    line(
+        &mut toml,
+        "# with it, not truth. Learn from rows that people labelled and it is truth: guarantee = \"gold\".",
+    );
     matching(&mut toml, candidate);
     toml
 }

@@ -267,7 +267,7 @@ fn the_draft_of_a_classification_says_everything_the_log_knows() {
     let task = task_of(&draft, "ticket_routing");
     assert_eq!((task.labels.len(), task.instructions.as_str()), (5, TRIAGE));
     assert_eq!(task.out_of_scope.as_ref().map(|label| label.as_str()), Some("other"));
-    assert_eq!(task.target.guarantee, Some(sprat_task::Guarantee::Agreement));
+    assert_eq!(task.target.guarantee, None, "the rows say which promise can be made");
     assert!(draft.toml.contains("# large = \"large\""), "{}", draft.toml);
     let reviews = found.draft("classify-review", None).expect("a classification");
     let row = calls.iter().find_map(|call| reviews.row(call)).expect("it has rows");

@@ -27,7 +27,7 @@ Examples:
   sprat demo --dir /tmp/try
 
 It makes a workspace with an invented shop's mail: imports a log of calls to a large model, finds the task in it, learns
-and certifies it, answers 1,000 new tickets through the ladder, and adds up what that cost. The mail and the large model's
+and certifies it on labels that people gave, answers 1,000 new tickets through the ladder, and adds up what that cost. The mail and the large model's
 answers were authored for this, and every saving says so. The workspace and the report stay for you to look at.")]
 pub struct Args {
     /// The folder of the workspace; replaced if an earlier demo made it
@@ -60,7 +60,9 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     step(&here, &["discover"])?;
     let candidate = crate::commands::discover::first_with_labels(&here)?;
     step(&here, &["discover", "--write", &candidate, "--as", NAME])?;
-    step(&here, &["learn", NAME, "tasks/tickets.rows.jsonl"])?;
+    // The drafted rows carry the large model's answers. People have labelled these messages too: with both, `learn` proves
+    // what is right, and what agrees, apart.
+    step(&here, &["learn", NAME, "labelled.jsonl"])?;
     step(&here, &["run", NAME, "stream.jsonl", "-o", "answered.jsonl"])?;
     step(&here, &["cost"])?;
     let summary = add_up(&here, began.elapsed().as_secs_f64())?;
@@ -85,12 +87,13 @@ fn prepare(dir: &Path) -> Result<PathBuf, Failure> {
     std::fs::create_dir_all(dir.join(".sprat")).map_err(cant(dir))?;
     let labels = labels()?;
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-    let log = log::log(ROWS, ANSWERS, &labels)
+    let made = log::files(ROWS, ANSWERS, &labels)
         .map_err(|error| Failure::ours(format!("the demo's rows can't be read: {error}")))?;
-    let files: [(&str, &str); 6] = [
+    let files: [(&str, &str); 7] = [
         (MARK, ""),
         ("sprat.toml", include_str!("demo/sprat.toml")),
-        ("log.jsonl", &log),
+        ("log.jsonl", &made.log),
+        ("labelled.jsonl", &made.labelled),
         ("answers.jsonl", ANSWERS),
         ("stream.jsonl", STREAM),
         (".gitignore", ".sprat/\n"),

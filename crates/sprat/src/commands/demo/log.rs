@@ -14,10 +14,11 @@ const FOUR_DAYS: u64 = 4 * 86_400;
 /// Customers who write more than once are this many, of each thousand texts' share.
 const CUSTOMERS: u64 = 9_000;
 
-/// A text of the log, in the order of the file.
+/// A text of the log, in the order of the file, and the label that people agreed on.
 #[derive(Deserialize)]
 struct Row {
     text: String,
+    label: String,
 }
 
 /// The large model's answer to a text.
@@ -31,8 +32,16 @@ struct Answer {
     latency_ms: u64,
 }
 
-/// One chat-completion call a line, for each row that has an answer.
-pub fn log(rows: &str, answers: &str, labels: &[&str]) -> Result<String, serde_json::Error> {
+/// What the team has: its log, and the same messages with the label that people agreed on beside the large model's.
+pub struct Files {
+    /// One chat-completion call a line.
+    pub log: String,
+    /// `text`, `label` and `large` a line, with the customer and the time of the call.
+    pub labelled: String,
+}
+
+/// Makes both, from each row that has an answer.
+pub fn files(rows: &str, answers: &str, labels: &[&str]) -> Result<Files, serde_json::Error> {
     let answers: Vec<Answer> = answers.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let by_text: std::collections::HashMap<&str, &Answer> =
         answers.iter().map(|answer| (answer.text.as_str(), answer)).collect();
@@ -41,14 +50,18 @@ pub fn log(rows: &str, answers: &str, labels: &[&str]) -> Result<String, serde_j
         "type": "object", "additionalProperties": false, "required": ["label"],
         "properties": { "label": { "type": "string", "enum": labels } },
     });
-    let mut lines = String::new();
+    let (mut lines, mut labelled) = (String::new(), String::new());
     for (number, row) in rows.iter().enumerate() {
         let Some(answer) = by_text.get(row.text.as_str()) else { continue };
         let created = FIRST + FOUR_DAYS * number as u64 / rows.len().max(1) as u64;
+        let user = format!("customer-{}", customer(&row.text));
+        let labels = json!({ "text": row.text, "label": row.label, "large": answer.answer, "user": user, "time": created });
+        labelled.push_str(&labels.to_string());
+        labelled.push('\n');
         let line = json!({
             "request": {
                 "model": "a large model, authored",
-                "user": format!("customer-{}", customer(&row.text)),
+                "user": user,
                 "messages": [
                     { "role": "system", "content": SYSTEM_PROMPT },
                     { "role": "user", "content": format!("Ticket:\n{}", row.text) },
@@ -75,7 +88,7 @@ pub fn log(rows: &str, answers: &str, labels: &[&str]) -> Result<String, serde_j
         lines.push_str(&line.to_string());
         lines.push('\n');
     }
-    Ok(lines)
+    Ok(Files { log: lines, labelled })
 }
 
 /// A number that stays the same for a text: some customers write twice.
