@@ -2,7 +2,8 @@
 
 use std::panic::AssertUnwindSafe;
 
-use futures::FutureExt;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use sprat_task::{
     Answer, Attempt, Confidence, Context, Input, Model, ModelError, ModelId, Outcome, Prediction, Step, Task,
 };
@@ -53,10 +54,64 @@ pub enum Reach {
     LargeOnly,
 }
 
+/// Told of climbs as they end: each with its input's place.
+pub type Told<'a> = dyn Fn(Vec<(usize, Climbed)>) + Send + Sync + 'a;
+
 impl Ladder {
     /// Sends every input up the ladder; the answers come in the order of the inputs. A rung that fails, panics or
     /// gives an answer that the task doesn't have is a recorded step, and the request goes on upwards.
     pub async fn climb(&self, cx: &Context, task: &Task, inputs: &[Input], reach: Reach) -> Vec<Climbed> {
+        let (mut climbs, waiting) = self.through_the_rungs(cx, task, inputs, reach).await;
+        let asked: Vec<(usize, &Input)> = waiting.iter().map(|&row| (row, &inputs[row])).collect();
+        let starts =
+            waiting.iter().map(|&row| std::mem::replace(&mut climbs[row], Climbed::starting())).collect();
+        for (row, climbed) in self.end(cx, task, asked, starts, reach).await {
+            climbs[row] = climbed;
+        }
+        climbs
+    }
+
+    /// The same, telling of each climb once, as soon as it has ended: those that the rungs answer first, then the large
+    /// model's, asked for `at_once` at a time and all at the same time. What a caller keeps when told is not lost with
+    /// the rest.
+    pub async fn climb_telling(
+        &self,
+        cx: &Context,
+        task: &Task,
+        inputs: &[Input],
+        reach: Reach,
+        at_once: usize,
+        told: &Told<'_>,
+    ) {
+        let (climbs, waiting) = self.through_the_rungs(cx, task, inputs, reach).await;
+        let (climbing, ended): (Vec<_>, Vec<_>) =
+            climbs.into_iter().enumerate().partition(|(row, _)| waiting.binary_search(row).is_ok());
+        if !ended.is_empty() {
+            told(ended);
+        }
+        let mut climbing = climbing.into_iter();
+        let parts = FuturesUnordered::new();
+        for rows in waiting.chunks(at_once.max(1)) {
+            let asked = rows.iter().map(|&row| (row, &inputs[row])).collect();
+            let starts = climbing.by_ref().take(rows.len()).map(|(_, climbed)| climbed).collect();
+            parts.push(self.end(cx, task, asked, starts, reach));
+        }
+        parts
+            .for_each(|part| {
+                told(part);
+                std::future::ready(())
+            })
+            .await;
+    }
+
+    /// What the rungs make of the inputs, and which of these go on to the end of the ladder, in order.
+    async fn through_the_rungs(
+        &self,
+        cx: &Context,
+        task: &Task,
+        inputs: &[Input],
+        reach: Reach,
+    ) -> (Vec<Climbed>, Vec<usize>) {
         let mut climbs: Vec<Climbed> = inputs.iter().map(|_| Climbed::starting()).collect();
         let mut waiting: Vec<usize> = (0..inputs.len()).collect();
         if reach != Reach::LargeOnly {
@@ -68,18 +123,32 @@ impl Ladder {
                 waiting = settle(rung, task, attempts, &waiting, &mut climbs);
             }
         }
+        (climbs, waiting)
+    }
+
+    /// The end of the ladder, for climbs that no rung ended.
+    async fn end(
+        &self,
+        cx: &Context,
+        task: &Task,
+        asked: Vec<(usize, &Input)>,
+        mut climbs: Vec<Climbed>,
+        reach: Reach,
+    ) -> Vec<(usize, Climbed)> {
         match (&self.last, reach) {
             (_, Reach::SmallOnly) => {}
             (LadderEnd::Remote(large), _) => {
-                let attempts = ask(large.as_ref(), cx, task, inputs, &waiting).await;
-                for (attempt, &row) in attempts.into_iter().zip(&waiting) {
-                    climbs[row].end_with_large(large.id(), admitted(attempt, task));
+                let inputs: Vec<Input> = asked.iter().map(|(_, input)| (*input).clone()).collect();
+                let all: Vec<usize> = (0..inputs.len()).collect();
+                let attempts = ask(large.as_ref(), cx, task, &inputs, &all).await;
+                for (attempt, climbed) in attempts.into_iter().zip(&mut climbs) {
+                    climbed.end_with_large(large.id(), admitted(attempt, task));
                 }
             }
-            (LadderEnd::People, _) => waiting.iter().for_each(|&row| climbs[row].end = End::People),
-            (LadderEnd::NoAnswer, _) => waiting.iter().for_each(|&row| climbs[row].end = End::NoAnswer),
+            (LadderEnd::People, _) => climbs.iter_mut().for_each(|climbed| climbed.end = End::People),
+            (LadderEnd::NoAnswer, _) => climbs.iter_mut().for_each(|climbed| climbed.end = End::NoAnswer),
         }
-        climbs
+        asked.into_iter().map(|(row, _)| row).zip(climbs).collect()
     }
 }
 

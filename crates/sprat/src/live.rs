@@ -6,7 +6,6 @@ use std::sync::Arc;
 use sprat_cascade::{Account, Climbed, End, Ladder};
 use sprat_learn::release::{self, Loaded};
 use sprat_learn::savings::LargeCost;
-use sprat_learn::teacher::Remembered;
 use sprat_store::{Ending, LedgerEntry, Source, Store};
 use sprat_task::{Answer, Model, Money, Problem, Provenance, Release, ReleaseId, RequestId, Task};
 
@@ -28,8 +27,6 @@ pub struct Live {
     pub ladder: Ladder,
     /// Why the certificate no longer holds, a sentence each.
     pub stale: Vec<String>,
-    /// The large model, where the ladder ends with one that can be reached.
-    pub large: Option<Arc<Remembered>>,
     /// What the large model costs a request.
     pub large_cost: Option<LargeCost>,
     /// Where the large model's answers come from.
@@ -71,7 +68,7 @@ pub async fn live(
     let provenance = models.large_provenance(task);
     let each = large_cost.as_ref().map(|cost| cost.cost);
     let remembered = large.map(|large| Arc::new(models.remembered(&large, store, app.now_unix_ms(), each)));
-    let last = models.end(task, remembered.clone().map(|model| model as Arc<dyn Model>));
+    let last = models.end(task, remembered.map(|model| model as Arc<dyn Model>));
     let (ladder, stale) = match (&release, &folder) {
         (Some(release), Some(folder)) => {
             let open = |record: &_, file: Option<&std::path::Path>| models.open_rung(task, record, file);
@@ -83,7 +80,7 @@ pub async fn live(
         }
         _ => (Ladder { rungs: Vec::new(), last }, Vec::new()),
     };
-    Ok(Live { release, folder, ladder, stale, large: remembered, large_cost, provenance })
+    Ok(Live { release, folder, ladder, stale, large_cost, provenance })
 }
 
 fn find(store: &Store, task: &Task, version: Option<u32>) -> Result<Option<Release>, Failure> {

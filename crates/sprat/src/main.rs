@@ -14,6 +14,7 @@
 
 mod app;
 mod args;
+mod columns;
 mod commands;
 mod config;
 mod evidence;

@@ -183,6 +183,35 @@ fn a_score_that_is_not_a_number_is_never_confident() {
     assert_eq!(words(&climb(&ladder, &["anot-a-number"], Reach::Whole)[0]), ["deferred", "last"]);
 }
 
+#[test]
+fn telling_of_climbs_as_they_end_tells_what_a_climb_gives_each_once_and_the_small_answers_first() {
+    let told_of = |at_once: usize, texts: &[&str], reach: Reach| {
+        let (small, large) = (Speaks::new("s", 1, Mood::Well), Speaks::new("l", 100, Mood::Well));
+        let ladder =
+            Ladder { rungs: vec![rung(&small, Threshold::Above(0.9))], last: LadderEnd::Remote(large) };
+        let cx = Context::until(Instant::now() + Duration::from_secs(60), "r");
+        let inputs: Vec<Input> = texts.iter().map(|text| Input::new(*text)).collect();
+        let told = std::sync::Mutex::new(Vec::new());
+        let tell = |part| told.lock().unwrap().push(part);
+        block_on(ladder.climb_telling(&cx, &task(), &inputs, reach, at_once, &tell));
+        (told.into_inner().unwrap(), climb(&ladder, texts, reach))
+    };
+    let texts = ["a0.1", "b0.95", "a0.2", "b0.3", "a0.99"];
+    for reach in [Reach::Whole, Reach::LargeOnly, Reach::SmallOnly] {
+        for at_once in [0, 1, 2, 100] {
+            let (parts, whole) = told_of(at_once, &texts, reach);
+            let mut all: Vec<(usize, Climbed)> = parts.into_iter().flatten().collect();
+            all.sort_by_key(|(row, _)| *row);
+            let expected: Vec<(usize, Climbed)> = whole.into_iter().enumerate().collect();
+            assert_eq!(all, expected, "{reach:?}, {at_once} at once");
+        }
+    }
+    let (parts, _) = told_of(2, &texts, Reach::Whole);
+    assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);
+    assert!(parts[0].iter().all(|(_, climbed)| climbed.end == End::Small));
+    assert!(told_of(2, &[], Reach::Whole).0.is_empty(), "nothing to tell of nothing");
+}
+
 proptest::proptest! {
     #[test]
     fn raising_a_threshold_never_accepts_more(scores in proptest::collection::vec(0.0_f32..1.0, 1..20), low in 0.0_f64..1.0, more in 0.0_f64..1.0) {

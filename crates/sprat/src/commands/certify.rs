@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use serde_json::json;
 use sprat_cascade::Rung;
 use sprat_learn::relook::{Relook, look_again};
-use sprat_learn::rows::{ReadOptions, read_labelled};
+use sprat_learn::rows::read_labelled;
 use sprat_learn::savings::costs;
-use sprat_task::{Money, Provenance, Status};
+use sprat_task::{Money, Status};
 
 use crate::app::App;
+use crate::columns::ColumnNames;
 use crate::commands::learn::failure;
 use crate::evidence;
 use crate::failure::Failure;
@@ -43,6 +44,8 @@ pub struct Args {
     /// Put the new release live if it is certified
     #[arg(long)]
     promote: bool,
+    #[command(flatten)]
+    columns: ColumnNames,
 }
 
 pub fn run(args: Args, app: &App) -> Result<(), Failure> {
@@ -67,8 +70,7 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
             format!("`sprat learn {} ROWS` makes a new release", task.name),
         ));
     }
-    let options = ReadOptions { large_provenance: Provenance::Recorded, ..ReadOptions::default() };
-    let rows = read_labelled(&args.rows, &task, &options)?.rows;
+    let rows = read_labelled(&args.rows, &task, &args.columns.options())?.rows;
     let charged = rung_costs(&live.ladder.rungs, release);
     let charges = costs(&task, &charged, live.large_cost.as_ref());
     let learned = app.block_on(look_again(Relook {

@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use sprat_cascade::{Climbed, Reach, Spent};
 use sprat_learn::evaluate::Judgement;
 use sprat_learn::observe::{ObservedRow, Said, has_labels};
-use sprat_learn::rows::{ReadOptions, read_labelled};
+use sprat_learn::rows::read_labelled;
 use sprat_stats::interval::{clopper_pearson, wilson};
 use sprat_task::{
     Certificate, Context, Guarantee, Input, LabelledRow, Money, Outcome, Problem, Provenance, Release, Task,
 };
 
 use crate::app::App;
+use crate::columns::ColumnNames;
 use crate::evidence::qualified;
 use crate::failure::Failure;
 use crate::live::{Live, Reaching, live};
@@ -53,6 +54,8 @@ pub struct Args {
     /// Exit code 1 where more of the small answers are wrong
     #[arg(long, value_name = "SHARE")]
     max_selective_error: Option<f64>,
+    #[command(flatten)]
+    columns: ColumnNames,
 }
 
 /// Rows climbed between two looks at the progress and the wish to stop.
@@ -67,15 +70,16 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let live = app.block_on(live(app, &workspace, &models, &store, &task, args.release, reaching))??;
     let release = live.released(&task)?.clone();
     live.explain(app, &task);
-    let options = ReadOptions { large_provenance: Provenance::Recorded, ..ReadOptions::default() };
-    let rows = read_labelled(&args.rows, &task, &options)?.rows;
+    let rows = read_labelled(&args.rows, &task, &args.columns.options())?.rows;
     let guarantee = judged_by(release.certificate.guarantee, &rows)?;
     let rows: Vec<LabelledRow> = rows
         .into_iter()
         .filter(|row| has_labels(guarantee, row.gold.is_some(), row.large.is_some()))
         .collect();
-    let climbs = climb(app, &live, &task, &rows, args.large)?;
-    let measured = measure(&live, &release, &task, guarantee, &rows, &climbs);
+    // What the small models say by themselves is measured also where they may not answer, and then the large model.
+    let own = climb(app, &live, &task, &rows, Reach::SmallOnly)?;
+    let whole = if args.large { Some(climb(app, &live, &task, &rows, Reach::Whole)?) } else { None };
+    let measured = measure(&live, &release, &task, guarantee, &rows, &own, whole.as_deref());
     let gates = gates(&args, &measured);
     let mut json = measured.json(&release);
     json["gates"] = json!(gates);
@@ -100,11 +104,10 @@ fn climb(
     live: &Live,
     task: &Task,
     rows: &[LabelledRow],
-    large: bool,
+    reach: Reach,
 ) -> Result<Vec<Climbed>, Failure> {
     let inputs: Vec<Input> = rows.iter().map(|row| row.input.clone()).collect();
     let bar = app.out().progress("rows", Some(inputs.len() as u64));
-    let reach = if large { Reach::Whole } else { Reach::SmallOnly };
     let mut climbs = Vec::with_capacity(inputs.len());
     for batch in inputs.chunks(AT_ONCE) {
         let cx = Context {
@@ -142,12 +145,14 @@ fn measure(
     task: &Task,
     guarantee: Guarantee,
     rows: &[LabelledRow],
-    climbs: &[Climbed],
+    own: &[Climbed],
+    whole: Option<&[Climbed]>,
 ) -> Measured {
+    let climbs = whole.unwrap_or(own);
     // A stale or uncertified release answers nothing small; what is measured is what it does, not what it might.
     let thresholds: Vec<Option<f64>> = live.ladder.rungs.iter().map(|rung| rung.threshold.value()).collect();
     let observed: Vec<ObservedRow> =
-        rows.iter().zip(climbs).map(|(row, climbed)| observe(live, row, climbed)).collect();
+        rows.iter().zip(own).map(|(row, climbed)| observe(live, row, climbed)).collect();
     let judgement = Judgement { task, guarantee, thresholds: &thresholds, rows: &observed };
     let mut answered_by: BTreeMap<String, u64> =
         release.rungs.iter().map(|rung| (rung.model.to_string(), 0)).collect();
@@ -163,7 +168,6 @@ fn measure(
     let cost = climbs.iter().map(|climbed| Spent::of(&climbed.steps)).fold(Spent::default(), |sum, spent| {
         Spent { known: sum.known + spent.known, unknown: sum.unknown + spent.unknown }
     });
-    let asked_large = live.large.is_some();
     let right =
         |(row, climbed): (&ObservedRow, &Climbed)| climbed.answer.as_ref() == row.right_answer(guarantee);
     let right = observed.iter().zip(climbs).filter(|pair| right(*pair)).count();
@@ -177,7 +181,7 @@ fn measure(
         p99_us: at(0.99),
         cost,
         baseline: climbs.iter().map(|climbed| live.account(climbed).all_large).sum(),
-        end_to_end: asked_large.then(|| right as f64 / rows.len().max(1) as f64),
+        end_to_end: whole.is_some().then(|| right as f64 / rows.len().max(1) as f64),
         labels,
         out_of_scope: judgement.out_of_scope(),
         provenance: live.provenance(),

@@ -72,12 +72,14 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
         &mut |rejected| rejects.take(&rejected),
     );
     drop(bar);
+    // The lines set aside so far are kept also where the import stopped half way.
+    let rejected = rejects.finish();
     let imported = imported.map_err(|error| match error {
         ImportError::Log(problem) => Failure::from(problem),
         ImportError::Sink(error) => error.into(),
         ImportError::Stopped => Failure::Stopped,
     })?;
-    rejects.finish()?;
+    rejected?;
     let total = store.calls().count(&sprat_store::CallFilter::default())?;
     let json = json!({ "imported": imported, "calls_in_workspace": total });
     app.out().show(&json, |out| tell(out, &imported, total));

@@ -7,9 +7,10 @@ use std::sync::Mutex;
 use serde_json::json;
 use sprat_learn::learn::{LearnError, Learned, Order, Stage, learn};
 use sprat_learn::rows::{ReadOptions, RowSet, read_labelled};
-use sprat_task::{Input, Money, Problem, Provenance, Status, Task, TrainError};
+use sprat_task::{Input, Money, Problem, Status, Task, TrainError};
 
 use crate::app::App;
+use crate::columns::ColumnNames;
 use crate::evidence;
 use crate::failure::Failure;
 use crate::label::{Labelling, label_with_large};
@@ -54,6 +55,8 @@ pub struct Args {
     /// Seed of everything random; the workspace's unless given
     #[arg(long)]
     seed: Option<u64>,
+    #[command(flatten)]
+    columns: ColumnNames,
 }
 
 pub fn run(args: Args, app: &App) -> Result<(), Failure> {
@@ -110,11 +113,7 @@ fn require_labels(task: &Task) -> Result<(), Problem> {
 }
 
 fn read_rows(app: &App, task: &Task, args: &Args) -> Result<RowSet, Failure> {
-    let options = ReadOptions {
-        skip_bad: args.rejects.is_some(),
-        large_provenance: Provenance::Recorded,
-        ..ReadOptions::default()
-    };
+    let options = ReadOptions { skip_bad: args.rejects.is_some(), ..args.columns.options() };
     let rows = read_labelled(&args.rows, task, &options)?;
     if let Some(file) = &args.rejects
         && !rows.rejected.is_empty()

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use sprat_cascade::{Climbed, Reach};
 use sprat_learn::choose::{Candidate, Why, choose};
+use sprat_learn::rows::columns::Columns;
 use sprat_learn::rows::{ReadOptions, read_unlabelled};
 use sprat_models::retrieval::NeighbourIndex;
 use sprat_store::{Labelled, NewReview, Reason, ReviewRow, Store};
@@ -40,6 +41,9 @@ pub struct Args {
     /// How many rows to choose
     #[arg(short, long, default_value_t = 30)]
     number: usize,
+    /// The column that holds the text [usual: text, input]
+    #[arg(long, value_name = "NAME")]
+    text_column: Option<String>,
     /// Draw rows uniformly, as certification needs them
     #[arg(long)]
     random: bool,
@@ -95,7 +99,9 @@ fn more_labels(store: &Store, task: &Task) -> Result<Option<u64>, Failure> {
 
 /// Chooses rows and puts them into the queue.
 fn queue(app: &App, workspace: &Workspace, store: &Store, task: &Task, args: &Args) -> Result<(), Failure> {
-    let rows = read_unlabelled(&args.rows, &ReadOptions::default())?;
+    let columns = Columns { text: args.text_column.clone(), ..Columns::default() };
+    let options = ReadOptions { columns, ..ReadOptions::default() };
+    let rows = read_unlabelled(&args.rows, &options)?;
     let rows: Vec<LabelledRow> = rows.rows.into_iter().chain(rows.unlabelled).collect();
     let models = Models::open(workspace)?;
     let newest = store.registry().releases(&task.name)?.first().map(|release| release.id.version);

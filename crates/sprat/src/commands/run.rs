@@ -62,6 +62,9 @@ pub struct Args {
 /// Rows climbed together: many enough to share a call's overhead, few enough to lose little.
 const BATCH_ROWS: usize = 256;
 
+/// Rows asked of the large model whose answers are kept together: what a kill can make a run ask for again.
+const LARGE_AT_ONCE: usize = 16;
+
 pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let workspace = app.workspace()?;
     let task = workspace.task(&args.task)?.clone();
@@ -124,14 +127,16 @@ impl Answerer for Climber<'_> {
                 cancel: CancellationToken::new(),
                 request: "run".into(),
             };
-            let climbs = self.live.ladder.climb(&cx, self.task, inputs, self.reach).await;
-            let now = self.app.now_unix_ms();
-            for climbed in &climbs {
-                let entry = self.live.entry(self.task, climbed, self.app.new_request(), Source::Run, now);
-                // A record that can't be kept is counted by the ledger itself; the row's answer is worth more.
-                let _: Result<(), StoreError> = self.store.ledger().append(&entry);
-            }
-            done(climbs.iter().map(answered).enumerate().collect());
+            let told = |ended: Vec<(usize, Climbed)>| {
+                let now = self.app.now_unix_ms();
+                for (_, climbed) in &ended {
+                    let entry = self.live.entry(self.task, climbed, self.app.new_request(), Source::Run, now);
+                    // A record that can't be kept is counted by the ledger itself; the row's answer is worth more.
+                    let _: Result<(), StoreError> = self.store.ledger().append(&entry);
+                }
+                done(ended.iter().map(|(row, climbed)| (*row, answered(climbed))).collect());
+            };
+            self.live.ladder.climb_telling(&cx, self.task, inputs, self.reach, LARGE_AT_ONCE, &told).await;
         })
     }
 }
