@@ -3,8 +3,13 @@
 
 mod arguments;
 mod configuration;
+mod damaged;
 mod doctor;
 mod house;
+mod interrupted;
+mod provider;
 mod registry;
 mod terminal;
+mod the_loop;
+mod upstream;
 mod workspace;

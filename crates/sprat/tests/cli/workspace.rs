@@ -1,8 +1,8 @@
 //! A workspace of a test's own, and the program run in it.
 
 use std::fmt;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -34,6 +34,24 @@ impl Workspace {
         workspace
     }
 
+    /// examples/tickets: an invented shop's mail, whose large model answers from a file.
+    pub fn tickets() -> Self {
+        let example = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/tickets"));
+        let workspace = Self::empty();
+        for file in ["sprat.toml", "tasks/tickets.toml", "rows.jsonl", "stream.jsonl", "answers.jsonl"] {
+            workspace.write(file, std::fs::read(example.join(file)).unwrap());
+        }
+        workspace
+    }
+
+    /// examples/tickets with its first release, which is certified and live.
+    pub fn learned() -> Self {
+        let workspace = Self::tickets();
+        let ran = workspace.sprat(&["learn", "tickets", "rows.jsonl", "--require-certified"]);
+        assert_eq!(ran.code, 0, "{ran}");
+        workspace
+    }
+
     /// Writes a file.
     pub fn write(&self, file: &str, text: impl AsRef<[u8]>) -> &Self {
         let path = self.path(file);
@@ -50,6 +68,11 @@ impl Workspace {
     /// A file's text.
     pub fn read(&self, file: &str) -> String {
         std::fs::read_to_string(self.path(file)).unwrap()
+    }
+
+    /// The objects of a file of JSON lines.
+    pub fn lines(&self, file: &str) -> Vec<serde_json::Value> {
+        self.read(file).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// The store, opened beside the program.
@@ -69,6 +92,11 @@ impl Workspace {
         command
     }
 
+    /// The program, started: nobody waits for its end yet.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     /// Runs the program.
     pub fn sprat(&self, arguments: &[&str]) -> Ran {
         self.run(&mut self.command(arguments))
@@ -76,7 +104,11 @@ impl Workspace {
 
     /// Runs a command made by [`command`](Self::command).
     pub fn run(&self, command: &mut Command) -> Ran {
-        let output = command.output().unwrap();
+        self.ran(command.output().unwrap())
+    }
+
+    /// What a program showed that has ended by itself.
+    pub fn ran(&self, output: Output) -> Ran {
         let folder = self.folder.path().display().to_string();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&folder, "[folder]");
         Ran {
