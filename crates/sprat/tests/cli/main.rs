@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are tests too
 
 mod arguments;
+mod bad_input;
 mod configuration;
 mod damaged;
 mod doctor;
