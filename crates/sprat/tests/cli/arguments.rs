@@ -3,12 +3,23 @@
 use crate::workspace::{Workspace, shows};
 
 /// The commands whose help this crate promises to keep in view.
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 22] = [
+    "demo",
     "init",
     "config",
     "config show",
     "config check",
     "doctor",
+    "import",
+    "discover",
+    "learn",
+    "eval",
+    "certify",
+    "ask",
+    "run",
+    "review",
+    "completions",
+    "man",
     "releases",
     "promote",
     "rollback",
