@@ -2,11 +2,11 @@
 
 use std::panic::AssertUnwindSafe;
 
-use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, stream};
 use sprat_task::{
     Answer, Attempt, Confidence, Context, Input, Model, ModelError, ModelId, Outcome, Prediction, Step, Task,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::ladder::{Ladder, LadderEnd, Rung, Threshold};
 
@@ -57,6 +57,15 @@ pub enum Reach {
 /// Told of climbs as they end: each with its input's place.
 pub type Told<'a> = dyn Fn(Vec<(usize, Climbed)>) + Send + Sync + 'a;
 
+/// How the large model is asked by [`Ladder::climb_telling`].
+#[derive(Clone, Copy)]
+pub struct Pace<'a> {
+    /// Requests under way at the same time, at least 1.
+    pub at_once: usize,
+    /// Cancelled when no more should begin.
+    pub stop: &'a CancellationToken,
+}
+
 impl Ladder {
     /// Sends every input up the ladder; the answers come in the order of the inputs. A rung that fails, panics or
     /// gives an answer that the task doesn't have is a recorded step, and the request goes on upwards.
@@ -72,15 +81,15 @@ impl Ladder {
     }
 
     /// The same, telling of each climb once, as soon as it has ended: those that the rungs answer first, then the large
-    /// model's, asked for `at_once` at a time and all at the same time. What a caller keeps when told is not lost with
-    /// the rest.
+    /// model's, one by one, `pace.at_once` of them under way. What a caller keeps when told is not lost with the rest.
+    /// Once `pace.stop` is cancelled the large model is asked nothing new; climbs that never got to it are not told of.
     pub async fn climb_telling(
         &self,
         cx: &Context,
         task: &Task,
         inputs: &[Input],
         reach: Reach,
-        at_once: usize,
+        pace: Pace<'_>,
         told: &Told<'_>,
     ) {
         let (climbs, waiting) = self.through_the_rungs(cx, task, inputs, reach).await;
@@ -89,19 +98,14 @@ impl Ladder {
         if !ended.is_empty() {
             told(ended);
         }
-        let mut climbing = climbing.into_iter();
-        let parts = FuturesUnordered::new();
-        for rows in waiting.chunks(at_once.max(1)) {
-            let asked = rows.iter().map(|&row| (row, &inputs[row])).collect();
-            let starts = climbing.by_ref().take(rows.len()).map(|(_, climbed)| climbed).collect();
-            parts.push(self.end(cx, task, asked, starts, reach));
+        let going_on = climbing.into_iter().take_while(|_| !pace.stop.is_cancelled());
+        let ends = stream::iter(going_on)
+            .map(|(row, start)| self.end(cx, task, vec![(row, &inputs[row])], vec![start], reach))
+            .buffer_unordered(pace.at_once.max(1));
+        let mut together = std::pin::pin!(ends.ready_chunks(pace.at_once.max(1)));
+        while let Some(ended) = together.next().await {
+            told(ended.concat());
         }
-        parts
-            .for_each(|part| {
-                told(part);
-                std::future::ready(())
-            })
-            .await;
     }
 
     /// What the rungs make of the inputs, and which of these go on to the end of the ladder, in order.

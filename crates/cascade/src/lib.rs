@@ -10,6 +10,6 @@ pub mod climb;
 pub mod ladder;
 pub mod ledger;
 
-pub use climb::{Climbed, End, Reach, Told};
+pub use climb::{Climbed, End, Pace, Reach, Told};
 pub use ladder::{Ladder, LadderEnd, Rung, Threshold};
 pub use ledger::{Account, Spent};

@@ -141,8 +141,11 @@ fn notices(curated: &Curated, task: &Task) -> Vec<String> {
             .collect();
         let text: String = conflict.text.chars().take(60).collect();
         notices.push(format!(
-            "{} texts stand there with different labels, such as \"{}\" with {}; the commonest is learned",
-            curated.conflicts.len(),
+            "{} with different labels, such as \"{}\" with {}; the commonest is learned",
+            match curated.conflicts.len() {
+                1 => "1 text stands there".to_owned(),
+                several => format!("{several} texts stand there"),
+            },
             text.escape_debug(),
             labels.join(" and ")
         ));

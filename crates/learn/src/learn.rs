@@ -1,5 +1,7 @@
 //! Rows to a release: the whole walk on one screen, each step in a file of its own.
 
+mod mend;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +24,8 @@ use crate::rows::enough::check_enough;
 use crate::savings::{LargeCost, costs, savings};
 use crate::split::{Split, SplitOptions, folds, split};
 use crate::train::{Fitting, Source, TrainedRung, train_rung};
+
+use mend::{Before, mend};
 
 /// Folds that out-of-fold answers come from.
 const FOLDS: u32 = 5;
@@ -119,14 +123,20 @@ pub enum LearnError {
 /// Learns a task: curate, split, train and calibrate each rung, certify on rows that nothing was fitted on, release.
 pub async fn learn(order: Order<'_>) -> Result<Learned, LearnError> {
     let origin = origin(&order);
-    if let Some(learned) = already_learned(&order, &origin)? {
-        return Ok(learned);
+    let before = Before::of(already_learned(&order, &origin)?);
+    if let Before::Whole(learned) = before {
+        return Ok(*learned);
     }
     let guarantee = guarantee(order.task, &order.rows)?;
     let mut notices = order.notices.clone();
     notices.extend(check_enough(&order.rows, order.task)?);
     go_on(&order, Stage::Curating(order.rows.len()))?;
     let data = Data::of(&order, guarantee, &mut notices);
+    if let Before::Broken(learned) = before
+        && let Some(mended) = mend(&order, guarantee, &data, *learned).await?
+    {
+        return Ok(mended);
+    }
     let draft = Draft::start(order.releases, order.task)?;
     let mut rungs = train_ladder(&order, guarantee, &data, draft.folder()).await?;
     let (tuning, fresh) = observe(&order, &data, &mut rungs).await?;
@@ -474,7 +484,7 @@ fn write(
     draft.write_observations(tuning, fresh)?;
     draft.write_neighbours(&neighbours(&data.train))?;
     draft.write_replay(&replayed(data, &ladder, &verdict))?;
-    let version = order.store.registry().next_version(&order.task.name)?;
+    let version = release::next_version(order.store, order.releases, order.task)?;
     let id = ReleaseId { task: order.task.name.clone(), version };
     let binding = release::binding(order.task, &records, order.prompt.clone());
     for (evidence, record) in evidence.rungs.iter_mut().zip(&records) {
@@ -547,14 +557,12 @@ fn origin(order: &Order<'_>) -> Origin {
     }
 }
 
-/// The release that these very inputs made before, if its folder is still there.
+/// The release that these very inputs made before.
 fn already_learned(order: &Order<'_>, origin: &Origin) -> Result<Option<Learned>, LearnError> {
     let releases = order.store.registry().releases(&order.task.name)?;
-    let found = releases.into_iter().rev().find(|release| {
-        release.origin == *origin
-            && release::folder(order.releases, &release.id).join("release.json").exists()
-    });
-    let Some(release) = found else { return Ok(None) };
+    let Some(release) = releases.into_iter().rev().find(|release| release.origin == *origin) else {
+        return Ok(None);
+    };
     let Ok(evidence) = serde_json::from_value(release.evidence.clone()) else { return Ok(None) };
     let folder = release::folder(order.releases, &release.id);
     Ok(Some(Learned { release, evidence, folder, unchanged: true }))

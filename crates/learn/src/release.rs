@@ -5,6 +5,8 @@
 //! training texts that `ask` shows as reasons (`neighbours.jsonl`) and 200 inputs to replay after an upgrade
 //! (`replay.jsonl`).
 
+mod draft;
+
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -14,12 +16,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sprat_cascade::{Ladder, LadderEnd, Rung, Threshold};
 use sprat_stats::calibration::Calibrator;
+use sprat_store::{Store, StoreError};
 use sprat_task::{
-    Artifact, Binding, Certificate, Input, Model, ModelId, Release, ReleaseId, Risk, RungRecord, Sha256Hex,
-    Task,
+    Artifact, Binding, Certificate, Input, Model, Release, ReleaseId, Risk, RungRecord, Sha256Hex, Task,
 };
 
 use crate::observe::ObservedRow;
+pub use draft::Draft;
 
 const RELEASE: &str = "release.json";
 const TUNING: &str = "tuning.jsonl";
@@ -72,94 +75,21 @@ pub enum ReleaseError {
     },
 }
 
-/// A release that is being written: a folder beside the others that gets its name last.
-pub struct Draft {
-    folder: PathBuf,
-    releases: PathBuf,
-    kept: bool,
-}
-
-impl Draft {
-    /// Starts a folder for a release of `task` below `releases`.
-    pub fn start(releases: &Path, task: &Task) -> Result<Self, ReleaseError> {
-        let releases = releases.join(task.name.as_str());
-        let unique = format!(".draft-{}-{:x}", std::process::id(), fresh_number());
-        let folder = releases.join(unique);
-        fs::create_dir_all(&folder).map_err(at(&folder))?;
-        Ok(Self { folder, releases, kept: false })
-    }
-
-    /// The folder, for artefacts.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Takes over a file of another release, so that a new look at the same models is a release of its own.
-    pub fn take_over(&self, folder: &Path, file: &str) -> Result<(), ReleaseError> {
-        let to = self.folder.join(file);
-        fs::copy(folder.join(file), &to).map(drop).map_err(at(&to))
-    }
-
-    /// What is known of a file that lies in the folder.
-    pub fn artifact(&self, file: &str) -> Result<Artifact, ReleaseError> {
-        let path = self.folder.join(file);
-        let bytes = fs::read(&path).map_err(at(&path))?;
-        Ok(Artifact { file: file.to_owned(), sha256: Sha256Hex::of(&bytes), bytes: bytes.len() as u64 })
-    }
-
-    /// Writes a calibrator.
-    pub fn write_calibrator(
-        &self,
-        model: &ModelId,
-        calibrator: &Calibrator,
-    ) -> Result<Artifact, ReleaseError> {
-        let file = format!("{model}.calibrator.json");
-        let path = self.folder.join(&file);
-        let text = serde_json::to_vec_pretty(calibrator).map_err(broken(&path))?;
-        write_whole(&path, &text)?;
-        self.artifact(&file)
-    }
-
-    /// Writes what was said of the rows that thresholds were tuned on and tested on.
-    pub fn write_observations(
-        &self,
-        tuning: &[ObservedRow],
-        fresh: &[ObservedRow],
-    ) -> Result<(), ReleaseError> {
-        write_lines(&self.folder.join(TUNING), tuning)?;
-        write_lines(&self.folder.join(FRESH), fresh)
-    }
-
-    /// Writes the texts that are shown as reasons.
-    pub fn write_neighbours(&self, examples: &[Example]) -> Result<(), ReleaseError> {
-        write_lines(&self.folder.join(NEIGHBOURS), examples)
-    }
-
-    /// Writes the inputs to replay after an upgrade.
-    pub fn write_replay(&self, replayed: &[Replayed]) -> Result<(), ReleaseError> {
-        write_lines(&self.folder.join(REPLAY), replayed)
-    }
-
-    /// Gives the release its name; until then nobody sees it.
-    pub fn finish(mut self, release: &Release) -> Result<PathBuf, ReleaseError> {
-        let path = self.folder.join(RELEASE);
-        let text = serde_json::to_vec_pretty(release).map_err(broken(&path))?;
-        write_whole(&path, &text)?;
-        let named = self.releases.join(release.id.version.to_string());
-        fs::rename(&self.folder, &named).map_err(at(&named))?;
-        self.kept = true;
-        sync_folder(&self.releases)?;
-        Ok(named)
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if !self.kept {
-            // What a failed or cancelled `learn` leaves behind is of no use to anybody.
-            let _ = fs::remove_dir_all(&self.folder);
+/// A number for a new release that neither the registry nor an older folder has: after a database was lost, the folders
+/// of its releases are still there.
+pub fn next_version(store: &Store, releases: &Path, task: &Task) -> Result<u32, StoreError> {
+    loop {
+        let version = store.registry().next_version(&task.name)?;
+        if !folder(releases, &ReleaseId { task: task.name.clone(), version }).exists() {
+            return Ok(version);
         }
     }
+}
+
+/// Whether every file of a release is there and is what it was.
+pub fn is_whole(folder: &Path, release: &Release) -> bool {
+    let files = release.rungs.iter().flat_map(|rung| rung.weights.iter().chain([&rung.calibrator]));
+    folder.join(RELEASE).exists() && files.into_iter().all(|file| verified(folder, file).is_ok())
 }
 
 /// A release's folder below `releases`.
@@ -342,12 +272,6 @@ pub fn decisions(
         (answers, accepted_by)
     };
     (0..inputs).map(of_input).collect()
-}
-
-fn fresh_number() -> u64 {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 fn write_lines<T: Serialize>(path: &Path, items: &[T]) -> Result<(), ReleaseError> {

@@ -197,7 +197,7 @@ fn write(
     draft.take_over(folder, NEIGHBOURS)?;
     draft.write_observations(tuning, sample)?;
     draft.write_replay(&replay(folder, sample, thresholds)?)?;
-    let version = relook.store.registry().next_version(&relook.task.name)?;
+    let version = release::next_version(relook.store, relook.releases, relook.task)?;
     let id = ReleaseId { task: relook.task.name.clone(), version };
     let binding = release::binding(relook.task, &records, relook.release.certificate.binding.prompt.clone());
     evidence.release = Some(id.clone());

@@ -36,6 +36,8 @@ pub struct ReadOptions {
     pub columns: Columns,
     /// The format, where neither the file's name nor its beginning tells.
     pub format: Option<Format>,
+    /// Takes a file without any label: somebody is going to give them.
+    pub labels_may_be_missing: bool,
     /// Sets bad rows aside in [`RowSet::rejected`] instead of stopping at the first.
     pub skip_bad: bool,
     /// Where the large model's answers come from, for rows that don't say.
@@ -121,6 +123,13 @@ struct Wanted<'a> {
     /// `None`: labels don't matter.
     task: Option<&'a Task>,
     options: &'a ReadOptions,
+}
+
+impl Wanted<'_> {
+    /// Whether a file must have a column of labels.
+    fn needs_labels(&self) -> bool {
+        self.task.is_some() && !self.options.labels_may_be_missing
+    }
 }
 
 fn read<P: AsRef<Path>>(paths: &[P], wanted: &Wanted<'_>) -> Result<RowSet, Problem> {

@@ -1,18 +1,21 @@
 //! The large model with a memory and a purse: nothing is paid for twice, and no more is spent than was allowed.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 use sprat_store::{Store, TeacherAnswer, TeacherKey};
 use sprat_task::{
     Answer, Attempt, Context, Features, Input, Model, ModelError, ModelId, Money, Prediction, Provenance,
     Score, Sha256Hex, Task, Usage,
 };
 
-/// Inputs asked before their answers are on the disk: what a kill can cost at most.
-const KEPT_EVERY: usize = 16;
+/// Inputs of one call that are asked about at the same time. Each answer is on the disk before it is passed on: a kill
+/// costs at most what is under way.
+const AT_ONCE: usize = 16;
 
 /// A large model whose answers are kept, by model, prompt and input.
 pub struct Remembered {
@@ -23,6 +26,35 @@ pub struct Remembered {
     now_unix_ms: i64,
     purse: Purse,
     tally: Tally,
+    /// Inputs that are being asked about: whoever asks for one of them too waits for its turn.
+    asking: Mutex<HashMap<Sha256Hex, Turn>>,
+}
+
+/// Held by whoever is asking about an input.
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
+/// One caller's interest in an input; the last to lose it clears the table.
+struct Asking<'a> {
+    model: &'a Remembered,
+    hash: &'a Sha256Hex,
+    turn: Turn,
+}
+
+impl<'a> Asking<'a> {
+    fn about(model: &'a Remembered, hash: &'a Sha256Hex) -> Self {
+        let turn = model.table().entry(hash.clone()).or_default().clone();
+        Self { model, hash, turn }
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let mut table = self.model.table();
+        // The table's own and this one: nobody else waits.
+        if Arc::strong_count(&self.turn) == 2 {
+            table.remove(self.hash);
+        }
+    }
 }
 
 /// What may be spent.
@@ -58,7 +90,16 @@ impl Remembered {
             each: each.map_or(0, Money::micro),
             closed: AtomicBool::new(false),
         };
-        Self { inner, store, prompt, provenance, now_unix_ms, purse, tally: Tally::default() }
+        Self {
+            inner,
+            store,
+            prompt,
+            provenance,
+            now_unix_ms,
+            purse,
+            tally: Tally::default(),
+            asking: Mutex::default(),
+        }
     }
 
     /// The same, with a hard cap: a call that might go over it is not made.
@@ -91,80 +132,91 @@ impl Remembered {
         unknown.map(|(input, _)| input.clone()).collect()
     }
 
+    fn table(&self) -> MutexGuard<'_, HashMap<Sha256Hex, Turn>> {
+        // A table of interests is whole after every statement, so a panic elsewhere hasn't broken it.
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn key(&self) -> TeacherKey {
         TeacherKey { model: self.inner.id().clone(), prompt: self.prompt.clone() }
     }
 
     async fn answer(&self, cx: &Context, task: &Task, inputs: &[Input]) -> Vec<Attempt> {
         let hashes: Vec<Sha256Hex> = inputs.iter().map(Input::hash).collect();
-        // A store that can't be read costs money, not the answer.
-        let known =
-            self.store.teacher().get_many(&self.key(), &hashes).unwrap_or_else(|_| vec![None; inputs.len()]);
-        let mut attempts: Vec<Option<Attempt>> = known
-            .into_iter()
-            .map(|known| {
-                known
-                    .filter(|known| known.answer.as_ref().is_some_and(|answer| task.admits(answer)))
-                    .map(remembered)
-            })
-            .collect();
-        let remembered = attempts.iter().flatten().count() as u64;
-        self.tally.remembered.fetch_add(remembered, Ordering::Relaxed);
+        let mut attempts = self.look_up(task, &hashes);
         let missing: Vec<usize> = (0..inputs.len()).filter(|row| attempts[*row].is_none()).collect();
-        for rows in missing.chunks(KEPT_EVERY) {
-            let asked: Vec<Input> = rows.iter().map(|row| inputs[*row].clone()).collect();
-            for (row, attempt) in rows.iter().zip(self.buy(cx, task, &asked).await) {
-                attempts[*row] = Some(attempt);
-            }
+        let mut bought = stream::iter(missing)
+            .map(|row| self.buy_one(cx, task, &inputs[row], &hashes[row]).map(move |attempt| (row, attempt)))
+            .buffer_unordered(AT_ONCE);
+        while let Some((row, attempt)) = bought.next().await {
+            attempts[row] = Some(attempt);
         }
+        drop(bought);
         attempts.into_iter().map(|attempt| attempt.unwrap_or_else(|| Attempt::failed(nothing()))).collect()
     }
 
-    async fn buy(&self, cx: &Context, task: &Task, inputs: &[Input]) -> Vec<Attempt> {
-        let affordable = self.reserve(inputs.len());
-        let mut attempts = self.inner.predict(cx, task, &inputs[..affordable]).await;
-        attempts.resize(affordable, Attempt::failed(nothing()));
-        self.settle(&attempts);
-        self.tally.asked.fetch_add(affordable as u64, Ordering::Relaxed);
-        let bought = inputs
-            .iter()
-            .zip(&attempts)
-            .filter_map(|(input, attempt)| Some((input.hash(), self.kept(attempt)?)));
-        // Failing to remember costs money another time; failing the answer would cost it now.
-        let _ = self.store.teacher().put_many(&self.key(), bought.collect());
-        attempts.resize(
-            inputs.len(),
-            Attempt::failed(ModelError::Refused("the cap on spending is reached".into())),
-        );
+    /// What is remembered of these inputs.
+    fn look_up(&self, task: &Task, hashes: &[Sha256Hex]) -> Vec<Option<Attempt>> {
+        // A store that can't be read costs money, not the answer.
+        let known = self.store.teacher().get_many(&self.key(), hashes).unwrap_or_default();
+        let admitted = known.into_iter().map(|known| {
+            known
+                .filter(|known| known.answer.as_ref().is_some_and(|answer| task.admits(answer)))
+                .map(remembered)
+        });
+        let mut attempts: Vec<Option<Attempt>> = admitted.collect();
+        attempts.resize_with(hashes.len(), || None);
+        self.tally.remembered.fetch_add(attempts.iter().flatten().count() as u64, Ordering::Relaxed);
         attempts
     }
 
-    /// How many of so many calls the purse still allows; their expected cost is taken out before they are made.
-    fn reserve(&self, wanted: usize) -> usize {
-        let Purse { cap, spent, each, closed } = &self.purse;
-        if *cap < 0 {
-            spent.fetch_add(each * wanted as i64, Ordering::Relaxed);
-            return wanted;
+    /// Asks about one input, unless somebody else is asking about the very same one: then waits for what that brings.
+    async fn buy_one(&self, cx: &Context, task: &Task, input: &Input, hash: &Sha256Hex) -> Attempt {
+        let asking = Asking::about(self, hash);
+        let _turn = asking.turn.lock().await;
+        if let Some(known) = self.look_up(task, std::slice::from_ref(hash)).pop().flatten() {
+            return known;
         }
-        let mut allowed = 0;
-        while allowed < wanted {
-            let taken = spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spent| {
-                (spent + each <= *cap).then_some(spent + each)
-            });
-            if taken.is_err() {
-                closed.store(true, Ordering::Relaxed);
-                break;
-            }
-            allowed += 1;
+        if !self.reserve() {
+            return Attempt::failed(ModelError::Refused("the cap on spending is reached".into()));
         }
-        allowed
+        let mut attempts = self.inner.predict(cx, task, std::slice::from_ref(input)).await;
+        let attempt = attempts.pop().unwrap_or_else(|| Attempt::failed(nothing()));
+        self.settle(&attempt);
+        self.tally.asked.fetch_add(1, Ordering::Relaxed);
+        self.keep(hash, &attempt).await;
+        attempt
     }
 
-    /// Puts the real costs in place of the expected ones.
-    fn settle(&self, attempts: &[Attempt]) {
-        let real: i64 =
-            attempts.iter().map(|attempt| attempt.usage.cost.map_or(self.purse.each, Money::micro)).sum();
-        self.purse.spent.fetch_add(real - self.purse.each * attempts.len() as i64, Ordering::Relaxed);
+    /// Keeps an answer before it is passed on, so that it isn't paid for again after a kill. Beside the other calls
+    /// where there is a runtime: several that come together are then one write to the disk.
+    async fn keep(&self, hash: &Sha256Hex, attempt: &Attempt) {
+        let Some(answer) = self.kept(attempt) else { return };
+        let (store, key, answers) = (self.store.clone(), self.key(), vec![(hash.clone(), answer)]);
+        // Failing to remember costs money another time; failing the answer would cost it now.
+        let put = move || drop(store.teacher().put_many(&key, answers));
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(put).await),
+            Err(_) => put(),
+        }
+    }
+
+    /// Takes a call's expected cost out of the purse before it is made; whether the purse allows it.
+    fn reserve(&self) -> bool {
+        let Purse { cap, spent, each, closed } = &self.purse;
+        let taken = spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spent| {
+            (*cap < 0 || spent + each <= *cap).then_some(spent + each)
+        });
+        if taken.is_err() {
+            closed.store(true, Ordering::Relaxed);
+        }
+        taken.is_ok()
+    }
+
+    /// Puts the real cost in place of the expected one.
+    fn settle(&self, attempt: &Attempt) {
+        let real = attempt.usage.cost.map_or(self.purse.each, Money::micro);
+        self.purse.spent.fetch_add(real - self.purse.each, Ordering::Relaxed);
     }
 
     /// What is worth keeping: an answer; not a failure that may not happen again.

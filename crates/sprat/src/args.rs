@@ -23,8 +23,9 @@ Examples:
   sprat config check             is everything that is configured right?
   sprat doctor                   is everything that is needed there?
 
-Exit codes: 0 done; 1 your input, or a declared target missed; 2 a fault of Sprat or of the machine;
-130 stopped by Ctrl-C. SPRAT_LOG=debug (or trace, or sprat_store=debug) shows what happens inside.")]
+Exit codes: 0 done; 1 your input, or a declared target missed; 2 a fault of Sprat or of the
+machine; 130 stopped by Ctrl-C. SPRAT_LOG=debug (or trace, or sprat_store=debug) shows what
+happens inside.")]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -31,8 +31,8 @@ pub struct Labelled {
     pub prompt: Sha256Hex,
 }
 
-/// Rows asked between two looks at the progress and the wish to stop.
-const AT_ONCE: usize = 64;
+/// Rows asked between two looks at the progress and the wish to stop, and until they are in the ledger.
+const AT_ONCE: usize = 16;
 
 /// Lets the large model label rows.
 pub fn label_with_large(
@@ -59,10 +59,13 @@ pub fn label_with_large(
     let unknown = teacher.unknown(&inputs);
     let quote = large.model.quote(task, &unknown);
     app.out().notice(format!(
-        "{} to label, {} answered before; the rest will cost about {} ({})",
+        "{} to label, {} answered before; {} ({})",
         words::counted(rows.len() as u64, "row"),
         words::count((rows.len() - unknown.len()) as u64),
-        words::money(quote.cost_estimate),
+        match quote.cost_estimate {
+            Some(cost) => format!("the rest will cost about {cost}"),
+            None => "what the rest will cost is unknown".to_owned(),
+        },
         quote.basis
     ));
     check_budget(labelling, quote.cost_estimate, unknown.len())?;
@@ -102,12 +105,19 @@ pub fn label_with_large(
     drop(bar);
     if teacher.hit_the_cap() {
         app.out().warning(format!(
-            "the cap was reached after {}: {} rows stay unlabelled",
+            "the cap was reached after {}: {} unlabelled",
             teacher.spent(),
-            failed
+            if failed == 1 {
+                "1 row stays".to_owned()
+            } else {
+                format!("{} rows stay", words::count(failed as u64))
+            }
         ));
     } else if let Some(why) = why {
-        app.out().warning(format!("{failed} rows got no label; the last reason: {why}"));
+        app.out().warning(format!(
+            "{} got no label; the last reason: {why}",
+            words::counted(failed as u64, "row")
+        ));
         if labelled.is_empty() {
             return Err(nothing(&why));
         }
@@ -118,7 +128,7 @@ pub fn label_with_large(
 fn nothing(why: &ModelError) -> Failure {
     Failure::ours_with_hint(
         format!("the large model labelled nothing: {why}"),
-        "what was answered is kept; the same command goes on from there",
+        "mend what the reason names, then run the same command again; `sprat doctor` looks at models and keys",
     )
 }
 

@@ -141,7 +141,7 @@ impl Live {
             )),
             Some(_) if !self.stale.is_empty() => {
                 app.out().notice(format!(
-                    "everything goes to the end of the ladder; `sprat learn {}` makes a new release",
+                    "everything goes to the end of the ladder; `sprat learn {} ROWS`, with the rows it was made from, mends it",
                     task.name
                 ));
             }

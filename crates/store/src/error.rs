@@ -128,8 +128,11 @@ impl StoreError {
             Self::NoRelease(id) => format!("see `sprat releases {}`", id.task),
             Self::NothingBefore(task) => format!("see `sprat releases {task}`, and promote the one you want"),
             Self::RunInProgress { .. } => "wait for it, or write to another output".to_owned(),
+            Self::Damaged { .. } => {
+                "put a backup of the database in its place, or move it away and learn again; nothing was deleted"
+                    .to_owned()
+            }
             Self::Io { .. }
-            | Self::Damaged { .. }
             | Self::Closed
             | Self::Database { .. }
             | Self::ReleaseExists(_)

@@ -48,9 +48,9 @@ pub async fn run(
             .map(|batch| answer_batch(&shared, batch.and_then(|batch| with_earlier(batch, &mut replay))))
             .buffered(job.concurrency.max(1));
         let mut answered = std::pin::pin!(answered);
-        let mut failures = 0;
+        let (mut failures, mut all) = (0, true);
         loop {
-            let Some(next) = answered.next().await else { break Ok(true) };
+            let Some(next) = answered.next().await else { break Ok(all) };
             let finished = match next {
                 Ok(finished) => finished,
                 Err(error) => break Err(error),
@@ -59,8 +59,10 @@ pub async fn run(
                 break Err(cannot_write(&job.beside(".journal"), error));
             }
             let complete = finished.answers.iter().all(Option::is_some);
-            if !complete && cancel.is_cancelled() {
-                break Ok(false);
+            all &= complete || !cancel.is_cancelled();
+            if !all {
+                // The output ends before this batch. What later ones have asked for is still waited for, and kept.
+                continue;
             }
             let (batch, answers) = finished.settle();
             progress.count(&answers, batch.replayed, batch.bytes_read, began.elapsed());

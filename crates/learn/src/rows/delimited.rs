@@ -22,7 +22,7 @@ pub(super) fn read(opened: Opened, sink: &mut Sink<'_>) -> Result<(), Problem> {
     }
     let header = header_of(&record, &name)?;
     let columns = &sink.wanted.options.columns;
-    let positions = positions(&header, columns, sink.wanted.task.is_some())
+    let positions = positions(&header, columns, sink.wanted.needs_labels())
         .map_err(|problem| problem.at(&name, record.line))?;
     while records.read(&mut record).map_err(broken_off)? {
         let raw = || String::from_utf8_lossy(record.content()).into_owned();

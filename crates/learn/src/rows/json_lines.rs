@@ -14,7 +14,7 @@ pub(super) fn read(opened: Opened, sink: &mut Sink<'_>) -> Result<(), Problem> {
     let Opened { name, bytes, .. } = opened;
     let broken_off = |error| cannot_read(&name, &error);
     let mut lines = Lines::new(bytes.into_reader()).map_err(broken_off)?;
-    let (columns, labelled) = (&sink.wanted.options.columns, sink.wanted.task.is_some());
+    let (columns, labelled) = (&sink.wanted.options.columns, sink.wanted.needs_labels());
     while let Some(line) = lines.read().map_err(broken_off)? {
         if line.content().trim_ascii().is_empty() {
             continue;
@@ -66,12 +66,13 @@ fn json_problem(error: &serde_json::Error, text: &str, line: &Line<'_>, file: &s
             problem.hint("the file was cut off while it was written; remove its last line")
         };
     }
-    let message = if reason.contains("surrogate") || reason.contains("hex escape") {
-        "a \\u escape is half a character (a lone surrogate)".to_owned()
-    } else {
-        format!("the line is not JSON: {reason}")
-    };
-    Problem::new(message).at(file, line.number).column(column)
+    if reason.contains("surrogate") || reason.contains("hex escape") {
+        return Problem::new("a \\u escape is half a character (a lone surrogate)")
+            .at(file, line.number)
+            .column(column)
+            .hint("write both halves, such as \\ud83d\\ude00, or take it out; --rejects FILE sets such rows aside");
+    }
+    Problem::new(format!("the line is not JSON: {reason}")).at(file, line.number).column(column)
 }
 
 fn cells_of(

@@ -52,7 +52,7 @@ fn cut_off(name: &str) -> Problem {
 }
 
 fn batches<R: ChunkReader + 'static>(input: R, name: &str, sink: &mut Sink<'_>) -> Result<(), Problem> {
-    let (reader, names) = projected(input, name, &sink.wanted.options.columns, sink.wanted.task.is_some())?;
+    let (reader, names) = projected(input, name, &sink.wanted.options.columns, sink.wanted.needs_labels())?;
     let mut row = 0;
     for batch in reader {
         let batch = batch.map_err(|error| broken(name, &error))?;

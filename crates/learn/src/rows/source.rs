@@ -141,7 +141,12 @@ pub fn cannot_open(path: &Path, error: &io::Error) -> Problem {
         io::ErrorKind::NotFound => {
             let wrong = path.file_name().unwrap_or_default().to_string_lossy();
             let names = neighbours(path);
-            problem.did_you_mean(&wrong, names.iter().map(String::as_str))
+            let near = problem.clone().did_you_mean(&wrong, names.iter().map(String::as_str));
+            if near.hint.is_some() {
+                near
+            } else {
+                problem.hint("check the name, and the folder it is read from")
+            }
         }
         io::ErrorKind::PermissionDenied => problem.hint("check who may read it, with ls -l"),
         _ => problem,

@@ -73,6 +73,9 @@ pub struct Header {
     pub labels: Vec<String>,
     /// Whether a text may carry several labels.
     pub several: bool,
+    /// Whether every text carries one: then a text whose labels all stay below their thresholds gets the likeliest.
+    #[serde(default)]
+    pub at_least_one: bool,
     /// Index of the label that means "none of the others".
     pub out_of_scope: Option<u32>,
     /// Settings it was trained with, the seed among them.
@@ -268,6 +271,7 @@ impl Image {
     pub(super) fn meaning(&self) -> Meaning<'_> {
         Meaning {
             several: self.header.several,
+            at_least_one: self.header.at_least_one,
             out_of_scope: self.header.out_of_scope,
             calibration: self.calibration(),
             thresholds: self.thresholds(),

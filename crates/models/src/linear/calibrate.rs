@@ -1,7 +1,7 @@
 //! Which probability does a score stand for? Fitted on rows the scoring model has not seen.
 
 use super::artifact::heads;
-use super::meaning::{Meaning, likeliest, log_sigmoid};
+use super::meaning::{Meaning, likeliest};
 use super::rows::Rows;
 use rayon::prelude::*;
 
@@ -9,6 +9,7 @@ use rayon::prelude::*;
 #[derive(Clone, Debug)]
 pub(super) struct Calibration {
     several: bool,
+    at_least_one: bool,
     out_of_scope: Option<u32>,
     pub(super) slopes_and_offsets: Vec<f32>,
     pub(super) thresholds: Vec<f32>,
@@ -20,6 +21,8 @@ const SLOPES: (f64, f64) = (0.1, 20.0);
 const STEPS: usize = 20;
 /// Rows summed by one thread before the sums are added in order: the same result for any number of threads.
 const CHUNK: usize = 512;
+/// Thresholds that are tried where a text may carry several labels, in hundredths, those next to a half first.
+const THRESHOLDS: [u8; 10] = [46, 54, 42, 58, 38, 62, 34, 66, 30, 70];
 
 impl Calibration {
     /// Scores taken as they are.
@@ -27,12 +30,13 @@ impl Calibration {
         let (labels, several) = (rows.labels().len(), rows.may_have_several());
         let slopes_and_offsets = [1.0, 0.0].repeat(heads(labels, several));
         let out_of_scope = rows.out_of_scope_label();
-        Self { several, out_of_scope, slopes_and_offsets, thresholds: vec![0.5; labels] }
+        let at_least_one = rows.always_labelled();
+        Self { several, at_least_one, out_of_scope, slopes_and_offsets, thresholds: vec![0.5; labels] }
     }
 
     /// Fitted on the scores of the rows named by `of`: one temperature for labels that exclude each other, and a
-    /// handicap for them against "out of scope"; a slope, an offset and a threshold for each label where a text may
-    /// carry several.
+    /// handicap for them against "out of scope"; a slope and an offset for each label, and one threshold for all,
+    /// where a text may carry several.
     pub(super) fn fit(
         rows: &Rows,
         scores: &[Vec<f32>],
@@ -45,13 +49,13 @@ impl Calibration {
             return calibration;
         }
         if calibration.several {
-            let each: Vec<(f32, f32, f32)> = (0..rows.labels().len())
+            let each: Vec<[f32; 2]> = (0..rows.labels().len())
                 .into_par_iter()
                 .map(|label| one_label(rows, scores, &of, label))
                 .collect();
-            calibration.slopes_and_offsets =
-                each.iter().flat_map(|&(slope, offset, _)| [slope, offset]).collect();
-            calibration.thresholds = each.iter().map(|&(_, _, threshold)| threshold).collect();
+            calibration.slopes_and_offsets = each.concat();
+            let threshold = calibration.best_threshold(rows, scores, &of);
+            calibration.thresholds.fill(threshold);
         } else {
             let slope = temperature(rows, scores, &of) as f32;
             calibration.slopes_and_offsets.chunks_exact_mut(2).for_each(|head| head[0] = slope);
@@ -66,10 +70,44 @@ impl Calibration {
     pub(super) fn meaning(&self) -> Meaning<'_> {
         Meaning {
             several: self.several,
+            at_least_one: self.at_least_one,
             out_of_scope: self.out_of_scope,
             calibration: &self.slopes_and_offsets,
             thresholds: &self.thresholds,
         }
+    }
+
+    /// The probability from which giving a label makes the most texts' sets of labels exactly right: that is what an
+    /// answer is judged by. Half would be best if labels came independently of each other; they don't.
+    fn best_threshold(&self, rows: &Rows, scores: &[Vec<f32>], of: &[usize]) -> f32 {
+        let exactly_right = |threshold: f32| -> f64 {
+            let thresholds = vec![threshold; self.thresholds.len()];
+            let meaning = Meaning { thresholds: &thresholds, ..self.meaning() };
+            let sums: Vec<f64> = of
+                .par_chunks(CHUNK)
+                .map(|chunk| {
+                    let mut log_probabilities = Vec::new();
+                    let mut right = 0.0;
+                    for &row in chunk {
+                        meaning.interpret(&scores[row], &mut log_probabilities);
+                        if meaning.choose(&log_probabilities) == rows.targets(row) {
+                            right += f64::from(rows.weight(row));
+                        }
+                    }
+                    right
+                })
+                .collect();
+            sums.iter().sum()
+        };
+        let (mut best, mut threshold) = (exactly_right(0.5), 0.5);
+        for step in THRESHOLDS {
+            let candidate = f32::from(step) / 100.0;
+            let right = exactly_right(candidate);
+            if right > best {
+                (best, threshold) = (right, candidate);
+            }
+        }
+        threshold
     }
 
     /// Adds to the log-odds of one label against all others.
@@ -159,9 +197,8 @@ fn descent_of_slope(rows: &Rows, scores: &[Vec<f32>], of: &[usize], slope: f64) 
     (gradient, curvature)
 }
 
-/// Slope and offset of one label (Platt 1999, with his softened targets), and the probability from which giving it
-/// has the best F1.
-fn one_label(rows: &Rows, scores: &[Vec<f32>], of: &[usize], label: usize) -> (f32, f32, f32) {
+/// Slope and offset of one label (Platt 1999, with his softened targets).
+fn one_label(rows: &Rows, scores: &[Vec<f32>], of: &[usize], label: usize) -> [f32; 2] {
     let carries = |row: usize| rows.targets(row).binary_search(&(label as u32)).is_ok();
     let weight = |row: usize| f64::from(rows.weight(row));
     let positives: f64 = of.iter().filter(|&&row| carries(row)).map(|&row| weight(row)).sum();
@@ -194,31 +231,5 @@ fn one_label(rows: &Rows, scores: &[Vec<f32>], of: &[usize], label: usize) -> (f
             break;
         }
     }
-    let (slope, offset) = (slope as f32, offset as f32);
-    let probability = |row: usize| log_sigmoid(slope * scores[row][label] + offset).exp();
-    let ranked = of.iter().map(|&row| (probability(row), weight(row), carries(row))).collect();
-    (slope, offset, best_threshold(ranked))
-}
-
-/// Below this many positive rows, the best threshold on them is mostly luck.
-const POSITIVES_FOR_A_THRESHOLD: usize = 10;
-
-fn best_threshold(mut ranked: Vec<(f32, f64, bool)>) -> f32 {
-    if ranked.iter().filter(|row| row.2).count() < POSITIVES_FOR_A_THRESHOLD {
-        return 0.5;
-    }
-    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let positives: f64 = ranked.iter().filter(|row| row.2).map(|row| row.1).sum();
-    let (mut given, mut right) = (0.0, 0.0);
-    let (mut best, mut threshold) = (0.0, 0.5);
-    for (at, &(probability, weight, carries)) in ranked.iter().enumerate() {
-        given += weight;
-        right += if carries { weight } else { 0.0 };
-        let next = ranked.get(at + 1).map_or(0.0, |row| row.0);
-        let f1 = 2.0 * right / (given + positives);
-        if next < probability && f1 > best {
-            (best, threshold) = (f1, 0.5 * (probability + next));
-        }
-    }
-    threshold
+    [slope as f32, offset as f32]
 }

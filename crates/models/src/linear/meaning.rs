@@ -26,6 +26,8 @@ pub struct Signals {
 #[derive(Clone, Copy)]
 pub(super) struct Meaning<'a> {
     pub(super) several: bool,
+    /// Whether a text without a label would be wrong.
+    pub(super) at_least_one: bool,
     pub(super) out_of_scope: Option<u32>,
     /// Slope and offset of each head, interleaved.
     pub(super) calibration: &'a [f32],
@@ -65,20 +67,29 @@ impl Meaning<'_> {
         Signals { best_score, in_scope, ..one_of(log_probabilities) }
     }
 
-    /// The labels a text is given: the likeliest one, or every one that reaches its threshold.
+    /// The labels a text is given: the likeliest one, or every one that reaches its threshold (none, where a text may
+    /// carry none).
     pub(super) fn choose(&self, log_probabilities: &[f32]) -> Vec<u32> {
         if !self.several {
             return vec![likeliest(log_probabilities) as u32];
         }
+        let likeliest = self.at_least_one.then(|| likeliest(log_probabilities));
         let reached = log_probabilities.iter().zip(self.thresholds).enumerate();
-        reached.filter(|(_, (log, least))| log.exp() >= **least).map(|(label, _)| label as u32).collect()
+        let mut chosen: Vec<u32> =
+            reached.filter(|(_, (log, least))| log.exp() >= **least).map(|(label, _)| label as u32).collect();
+        if chosen.is_empty() {
+            chosen.extend(likeliest.map(|label| label as u32));
+        }
+        chosen
     }
 
     fn several(&self, log_probabilities: &[f32]) -> Signals {
         let mut signals = Signals { max_probability: 1.0, margin: 1.0, ..Signals::default() };
-        for (log, least) in log_probabilities.iter().zip(self.thresholds) {
+        let chosen = self.choose(log_probabilities);
+        for (label, (log, least)) in (0..).zip(log_probabilities.iter().zip(self.thresholds)) {
             let probability = log.exp();
-            signals.max_probability *= if probability >= *least { probability } else { 1.0 - probability };
+            let given = chosen.binary_search(&label).is_ok();
+            signals.max_probability *= if given { probability } else { 1.0 - probability };
             signals.margin = signals.margin.min((probability - least).abs());
             signals.entropy += surprise(probability) + surprise(1.0 - probability);
         }

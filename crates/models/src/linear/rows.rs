@@ -151,6 +151,11 @@ impl<'a> Rows<'a> {
         self.several
     }
 
+    /// Whether every row that counts carries a label: then an answer without one would be wrong.
+    pub(super) fn always_labelled(&self) -> bool {
+        (0..self.len()).all(|row| self.weight(row) == 0.0 || !self.targets(row).is_empty())
+    }
+
     pub(super) fn out_of_scope_label(&self) -> Option<u32> {
         self.out_of_scope
     }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 const FILE: &str = "linear.sprat";
 
 /// Raised whenever the features below, or the scores behind them, change.
-const SCORER_VERSION: u32 = 1;
+const SCORER_VERSION: u32 = 2;
 
 /// What the confidence head reads.
 const FEATURES: [&str; 6] = ["log_odds", "margin", "entropy", "best_score", "unknown_words", "log_words"];

@@ -232,6 +232,26 @@ fn a_text_may_carry_several_labels_or_none() {
     }
 }
 
+#[test]
+fn a_text_is_left_without_a_label_only_where_rows_were() {
+    let labels = ["red", "green", "blue"].map(str::to_owned);
+    let chosen = |unlabelled: usize| {
+        let mut texts: Vec<String> = (0..90).map(|i| format!("{} thing {i}", labels[i % 3])).collect();
+        let mut targets: Vec<Vec<u32>> = (0..90).map(|i| vec![i % 3]).collect();
+        texts.extend((0..unlabelled).map(|i| format!("plain stuff {i}")));
+        targets.extend((0..unlabelled).map(|_| Vec::new()));
+        let texts = borrow(&texts);
+        let rows = Rows::several_labels(&texts, &targets, &labels).unwrap();
+        let model = LinearModel::fit(&rows, &Config::default(), Watch::default()).unwrap();
+        let prediction = model.predict("plain stuff");
+        (model.choose(&prediction.log_probabilities), prediction.signals)
+    };
+    assert!(chosen(30).0.is_empty());
+    let (labels, signals) = chosen(0);
+    assert_eq!(labels.len(), 1, "every text of training carries a label");
+    assert!(signals.max_probability < 0.5, "and the one it is given is a guess: {signals:?}");
+}
+
 /// A model of the topics and a fourth label, "other", with these texts as its rows.
 fn model_with_other(others: &[&str], in_scope_loss: f32) -> LinearModel {
     let (texts, mut targets) = sentences(90);

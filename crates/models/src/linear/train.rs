@@ -217,6 +217,7 @@ impl<'a> Training<'a> {
         Header {
             labels: self.rows.labels().to_vec(),
             several: self.rows.may_have_several(),
+            at_least_one: self.rows.always_labelled(),
             out_of_scope: self.rows.out_of_scope_label(),
             config: self.config.clone(),
             rows: self.rows.len() as u64,

@@ -202,7 +202,9 @@ fn show(out: &Output, live: &Live, climbed: &Climbed, neighbours: &[Neighbour], 
 
 fn unanswered(app: &App, task: &Task, climbed: &Climbed) -> Failure {
     if climbed.end == End::Failed {
-        app.out().warning("the large model failed; nobody else may answer this");
+        app.out().warning(
+            "the large model failed; nobody else may answer this; `sprat doctor` looks at models and keys",
+        );
     } else if climbed.end != End::Stopped {
         app.out().notice(format!(
             "no rung was sure enough, and {} has no large model; `large = \"NAME\"` in its file gives it one",

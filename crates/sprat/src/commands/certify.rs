@@ -23,12 +23,13 @@ use crate::workspace::shown;
 #[command(after_help = "\
 Examples:
   sprat certify tickets more.csv
-  sprat certify tickets fresh.csv --fresh          on these rows alone, where no look has seen any of them
+  sprat certify tickets fresh.csv --fresh          on these rows alone, if no look has seen them
   sprat certify tickets more.csv --release 2
 
-Each look at a grown sample spends less of the confidence than the one before (60.8%, 15.2%, 6.8% …), so that any number
-of looks together keeps the promise; one is offered when the sample has grown by 1.3 times. The result is a release of
-its own: the same models, other thresholds and another certificate. Exit code 1 unless it is certified.")]
+Each look at a grown sample spends less of the confidence than the one before (60.8%, 15.2%, 6.8%
+…), so that any number of looks together keeps the promise; one is offered when the sample has
+grown by 1.3 times. The result is a release of its own: the same models, other thresholds and
+another certificate. Exit code 1 unless it is certified.")]
 pub struct Args {
     /// The task: tasks/TASK.toml
     task: String,

@@ -20,8 +20,8 @@ Examples:
   sprat cost tickets --since 7d
   sprat cost --since 2026-11-01 --json
 
-Costs that nobody knows are counted, never shown as 0. Labels, training, audits and evaluation are charged too.
-Sums are kept by the hour, so that every hour a period touches counts whole.")]
+Costs that nobody knows are counted, never shown as 0. Labels, training, audits and evaluation are
+charged too. Sums are kept by the hour, so that every hour a period touches counts whole.")]
 pub struct Args {
     /// One task; all of them unless given
     task: Option<String>,

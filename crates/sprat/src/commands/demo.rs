@@ -26,9 +26,10 @@ Examples:
   sprat demo
   sprat demo --dir /tmp/try
 
-It makes a workspace with an invented shop's mail: imports a log of calls to a large model, finds the task in it, learns
-and certifies it on labels that people gave, answers 1,000 new tickets through the ladder, and adds up what that cost. The mail and the large model's
-answers were authored for this, and every saving says so. The workspace and the report stay for you to look at.")]
+It makes a workspace with an invented shop's mail: imports a log of calls to a large model, finds
+the task in it, learns and certifies it on labels that people gave, answers 1,000 new tickets
+through the ladder, and adds up what that cost. The mail and the large model's answers were
+authored for this, and every saving says so. The workspace and the report stay for you to look at.")]
 pub struct Args {
     /// The folder of the workspace; replaced if an earlier demo made it
     #[arg(long, default_value = "sprat-demo")]

@@ -23,8 +23,9 @@ Examples:
   sprat discover --write tickets     drafts tasks/tickets.toml and tasks/tickets.rows.jsonl
   sprat discover --write tickets --as support    under another name
 
-Calls are grouped by system prompt, response schema and the template of the user's message. How learnable a group is, is
-tried out on a sample with a quick linear model: an estimate, not a promise; `sprat learn` proves it on fresh rows.")]
+Calls are grouped by system prompt, response schema and the template of the user's message. How
+learnable a group is, is tried out on a sample with a quick linear model: an estimate, not a
+promise; `sprat learn` proves it on fresh rows.")]
 pub struct Args {
     /// Draft the task file and the rows of this candidate
     #[arg(long, value_name = "NAME")]

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::json;
+use sprat_learn::release;
 use sprat_models::remote::{PriceTable, Provider, ReplayModel, Secret};
-use sprat_store::Store;
+use sprat_store::{Deployment, Store};
 use sprat_task::{ModelId, Task};
 
 use crate::app::App;
@@ -65,6 +66,7 @@ pub fn run(_: Args, app: &App) -> Result<(), Failure> {
                 format!("{}, {tasks}", shown(&folder.join(crate::config::FILE))),
             ));
             checks.push(store(app, &workspace));
+            checks.extend(releases(&workspace));
             let prices = prices(&workspace, &mut checks);
             for (id, model) in &workspace.config.models {
                 checks.push(usable(&workspace, id, model, &prices));
@@ -121,6 +123,31 @@ fn store(app: &App, workspace: &Workspace) -> Check {
         ),
         Ok((_, _, store)) => Check::ok("store", format!("{} is whole", shown(store.path()))),
     }
+}
+
+/// Whether the files of what is live are there and unchanged.
+fn releases(workspace: &Workspace) -> Vec<Check> {
+    let url = workspace.store_url();
+    if url.strip_prefix("sqlite:").is_some_and(|path| !Path::new(path).exists()) {
+        return Vec::new();
+    }
+    // A store that can't be opened or read has been told of already.
+    let Ok(store) = Store::open(&url) else { return Vec::new() };
+    let Ok(deployments) = store.registry().deployments() else { return Vec::new() };
+    let look = |deployment: Deployment| {
+        let id = deployment.live;
+        let folder = release::folder(&workspace.releases(), &id);
+        let whole = store.registry().release(&id).is_ok_and(|release| release::is_whole(&folder, &release));
+        if whole {
+            return Check::ok("release", format!("{id} is live and whole"));
+        }
+        Check::fail(
+            "release",
+            format!("{id} is live, and files of it in {} are missing or have changed", shown(&folder)),
+            format!("`sprat learn {} ROWS`, with the rows it was made from, mends it", id.task),
+        )
+    };
+    deployments.into_iter().map(look).collect()
 }
 
 fn prices(workspace: &Workspace, checks: &mut Vec<Check>) -> PriceTable {

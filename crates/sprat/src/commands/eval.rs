@@ -28,11 +28,12 @@ use crate::output::{Output, Table, words};
 Examples:
   sprat eval tickets holdout.csv
   sprat eval tickets holdout.csv --json | jq .selective_accuracy
-  sprat eval tickets holdout.csv --large           lets the large model answer what climbs to it (costs money)
+  sprat eval tickets holdout.csv --large           asks the large model too (costs money)
   sprat eval tickets holdout.csv --min-accuracy 0.9 --max-selective-error 0.05
 
-Only --large calls the large model; otherwise what would climb to it counts as escalated. Rows from another file than
-the certification rows are other data: what is measured here is no guarantee.")]
+Only --large calls the large model; otherwise what would climb to it counts as escalated. Rows
+from another file than the certification rows are other data: what is measured here is no
+guarantee.")]
 pub struct Args {
     /// The task: tasks/TASK.toml
     task: String,

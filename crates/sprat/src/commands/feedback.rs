@@ -16,8 +16,8 @@ Examples:
   sprat feedback req-1f3a9c --label refund
   sprat feedback req-1f3a9c --label refund --label urgent     where a row may carry several labels
 
-`sprat ask` shows a request's id, and the gateway's replies carry it in x-request-id. Feedback is volunteered, not drawn
-at random: it is shown and learned from, and proves nothing.")]
+`sprat ask` shows a request's id, and the gateway's replies carry it in x-request-id. Feedback is
+volunteered, not drawn at random: it is shown and learned from, and proves nothing.")]
 #[command(group = clap::ArgGroup::new("said").required(true).multiple(false).args(["label", "up", "down"]))]
 pub struct Args {
     /// The request's id

@@ -21,13 +21,14 @@ use crate::workspace::shown;
 #[command(after_help = "\
 Examples:
   sprat import calls.jsonl
-  sprat import batch_input.jsonl batch_output.jsonl      a batch is joined by custom_id, in any order
+  sprat import batch_input.jsonl batch_output.jsonl      a batch, joined by custom_id
   gunzip -c calls.jsonl.gz | sprat import -
   sprat import calls.jsonl --rejects bad-lines.jsonl     keeps the lines that could not be read
 
-A log holds one JSON object a line: chat-completion requests with their responses, in any of the usual shapes, or
-OpenAI's batch files. Importing the same calls again adds nothing. The texts are kept in the workspace's store, because
-you gave them; `sprat import --forget` deletes them. Next: `sprat discover`.")]
+A log holds one JSON object a line: chat-completion requests with their responses, in any of the
+usual shapes, or OpenAI's batch files. Importing the same calls again adds nothing. The texts are
+kept in the workspace's store, because you gave them; `sprat import --forget` deletes them. Next:
+`sprat discover`.")]
 pub struct Args {
     /// Files of calls; `-` is standard input
     #[arg(required_unless_present = "forget")]
@@ -84,7 +85,13 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let json = json!({ "imported": imported, "calls_in_workspace": total });
     app.out().show(&json, |out| tell(out, &imported, total));
     if imported.found.calls == 0 {
-        return Err(Problem::new("no line of the log records a call")
+        let what = if imported.found.rejected == 0 {
+            let logs: Vec<String> = args.logs.iter().map(|path| shown(path)).collect();
+            format!("there is nothing in {}", logs.join(", "))
+        } else {
+            "no line of the log records a call".to_owned()
+        };
+        return Err(Problem::new(what)
             .allowed("one JSON object a line, with `messages` (or `request`) and the answer (`response`)")
             .into());
     }
@@ -123,7 +130,10 @@ impl Rejects {
     fn take(&mut self, rejected: &Rejected) {
         self.count += 1;
         if self.count <= SHOWN {
-            self.out.problem(&rejected.problem());
+            let problem = rejected.problem();
+            let at =
+                problem.place.map(|place| format!(" ({}:{})", place.file, place.line)).unwrap_or_default();
+            self.out.warning(format!("{}{at}", problem.message));
         }
         if let Some((_, file)) = &mut self.file
             && let Err(error) = file.write_all(&rejected.bytes).and_then(|()| file.write_all(b"\n"))
@@ -136,7 +146,12 @@ impl Rejects {
         if self.count > SHOWN {
             self.out.warning(format!("{} more lines could not be read", words::count(self.count - SHOWN)));
         }
-        let Some((path, file)) = &mut self.file else { return Ok(()) };
+        let Some((path, file)) = &mut self.file else {
+            if self.count > 0 {
+                self.out.notice("lines that record no call are left out; --rejects FILE keeps them");
+            }
+            return Ok(());
+        };
         let trouble = self.trouble.take().or(file.flush().err());
         trouble
             .map_or(Ok(()), |error| Err(Failure::ours(format!("{} can't be written: {error}", shown(path)))))
@@ -152,17 +167,20 @@ fn tell(out: &Output, imported: &StoreImport, total: u64) {
         words::count(imported.known)
     ));
     for (count, what) in [
-        (found.rejected, "lines record no call"),
-        (found.failed, "calls failed"),
-        (found.unanswered, "calls have no answer in the log"),
-        (found.without_cost, "calls have no known cost"),
+        (found.rejected, ["line records no call", "lines record no call"]),
+        (found.failed, ["call failed", "calls failed"]),
+        (found.unanswered, ["call has no answer in the log", "calls have no answer in the log"]),
+        (found.without_cost, ["call has no known cost", "calls have no known cost"]),
     ] {
-        if count > 0 {
-            out.line(format!("- {} {what}", words::count(count)));
+        match count {
+            0 => {}
+            1 => out.line(format!("- 1 {}", what[0])),
+            _ => out.line(format!("- {} {}", words::count(count), what[1])),
         }
     }
     for (model, calls) in found.unpriced_models.iter().take(5) {
         out.line(format!("- the price of `{model}` is unknown ({})", words::counted(*calls, "call")));
     }
-    out.line(format!("{} in the workspace; next: sprat discover", words::counted(total, "call")));
+    let next = if total > 0 { "; next: sprat discover" } else { "" };
+    out.line(format!("{} in the workspace{next}", words::counted(total, "call")));
 }

@@ -28,9 +28,10 @@ Examples:
                                                     the large model labels what has no label
   sprat learn tickets rows.csv --require-certified  exit code 1 unless small models may answer
 
-Rows are CSV, TSV, JSON lines or Parquet with `text` and `label`; also understood: `large` (what the large model
-answered), `session` or `user`, `time`. About a third of the rows is kept away from everything fitted, to certify on.
-The first certified release of a task goes live by itself; a later one waits for `sprat promote`.")]
+Rows are CSV, TSV, JSON lines or Parquet with `text` and `label`; also understood: `large` (what
+the large model answered), `session` or `user`, `time`. About a third of the rows is kept away
+from everything fitted, to certify on. The first certified release of a task goes live by itself;
+a later one waits for `sprat promote`.")]
 pub struct Args {
     /// The task: tasks/TASK.toml
     task: String,
@@ -41,7 +42,7 @@ pub struct Args {
     #[arg(long, value_name = "MODEL")]
     teacher: Option<String>,
     /// The most that --teacher may spend, in dollars
-    #[arg(long, value_name = "DOLLARS", requires = "teacher")]
+    #[arg(long, value_name = "DOLLARS", requires = "teacher", allow_negative_numbers = true)]
     max_cost: Option<f64>,
     /// Exit code 1 unless the release is certified
     #[arg(long)]
@@ -113,7 +114,11 @@ fn require_labels(task: &Task) -> Result<(), Problem> {
 }
 
 fn read_rows(app: &App, task: &Task, args: &Args) -> Result<RowSet, Failure> {
-    let options = ReadOptions { skip_bad: args.rejects.is_some(), ..args.columns.options() };
+    let options = ReadOptions {
+        skip_bad: args.rejects.is_some(),
+        labels_may_be_missing: args.teacher.is_some(),
+        ..args.columns.options()
+    };
     let rows = read_labelled(&args.rows, task, &options)?;
     if let Some(file) = &args.rejects
         && !rows.rejected.is_empty()

@@ -15,7 +15,8 @@ Examples:
   sprat promote tickets
   sprat promote tickets 2 --reason \"3 mixes up refunds\"
 
-A release that isn't certified, or no longer is, can be live too: then everything goes to the end of the ladder.")]
+A release that isn't certified, or no longer is, can be live too: then everything goes to the end
+of the ladder.")]
 pub struct Args {
     /// The task: tasks/TASK.toml
     task: String,

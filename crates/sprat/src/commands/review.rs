@@ -30,9 +30,10 @@ Examples:
   sprat review tickets                         goes on with what waits
   sprat review tickets --export labels.jsonl   the labels so far, for sprat learn or sprat certify
 
-Half of the rows are the unsure ones that stand for many others, three in ten those on which small and large disagree, the
-rest is drawn at random. At the prompt: a number or a label; several separated by `|` where the task allows it; s skips,
-q ends. Every label is kept the moment it is given.")]
+Half of the rows are the unsure ones that stand for many others, three in ten those on which small
+and large disagree, the rest is drawn at random. At the prompt: a number or a label; several
+separated by `|` where the task allows it; s skips, q ends. Every label is kept the moment it is
+given.")]
 pub struct Args {
     /// The task: tasks/TASK.toml
     task: String,

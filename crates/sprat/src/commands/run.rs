@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use serde_json::json;
-use sprat_cascade::{Climbed, End, Reach};
+use sprat_cascade::{Climbed, End, Pace, Reach};
 use sprat_learn::bulk::{Answered, Answerer, BulkError, Done, Job, Progress, Summary, run as run_bulk};
 use sprat_learn::rows::columns::Columns;
 use sprat_store::{Source, Store, StoreError};
@@ -28,9 +28,10 @@ Examples:
   sprat run tickets mails.parquet -o answered.jsonl --text-column body
   sprat run tickets mails.csv -o answered.csv --small-only    never asks the large model
 
-CSV, TSV, JSON lines and Parquet, in and out; every column stays and `answer`, `answered_by`, `confidence`, `escalated`,
-`cost_micro_usd` and `error` are added. Interrupted by Ctrl-C, kill -9 or a power cut, the same command goes on where it
-stopped and pays for no row twice. A row that can't be answered stays, with its error.")]
+CSV, TSV, JSON lines and Parquet, in and out; every column stays and `answer`, `answered_by`,
+`confidence`, `escalated`, `cost_micro_usd` and `error` are added. Interrupted by Ctrl-C, kill -9
+or a power cut, the same command goes on where it stopped and pays for no row twice. A row that
+can't be answered stays, with its error.")]
 pub struct Args {
     /// The task: tasks/TASK.toml
     task: String,
@@ -62,7 +63,8 @@ pub struct Args {
 /// Rows climbed together: many enough to share a call's overhead, few enough to lose little.
 const BATCH_ROWS: usize = 256;
 
-/// Rows asked of the large model whose answers are kept together: what a kill can make a run ask for again.
+/// Rows of a batch for which the large model is being asked at the same time, by as many calls as it allows: what Ctrl-C
+/// waits for. Each answer is kept by itself.
 const LARGE_AT_ONCE: usize = 16;
 
 pub fn run(args: Args, app: &App) -> Result<(), Failure> {
@@ -136,7 +138,8 @@ impl Answerer for Climber<'_> {
                 }
                 done(ended.iter().map(|(row, climbed)| (*row, answered(climbed))).collect());
             };
-            self.live.ladder.climb_telling(&cx, self.task, inputs, self.reach, LARGE_AT_ONCE, &told).await;
+            let pace = Pace { at_once: LARGE_AT_ONCE, stop: self.app.cancel() };
+            self.live.ladder.climb_telling(&cx, self.task, inputs, self.reach, pace, &told).await;
         })
     }
 }

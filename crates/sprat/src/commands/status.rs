@@ -82,17 +82,24 @@ fn standing(
 ) -> Result<Standing, Failure> {
     let deployment = store.registry().live(&task.name)?;
     let loaded = app.block_on(live(app, workspace, models, store, task, None, Reaching::SmallOnly))?;
-    let (release, stale) = match loaded {
-        Ok(loaded) => (loaded.release, loaded.stale),
+    let (release, stale, whole) = match loaded {
+        Ok(loaded) => {
+            let rungs = loaded.release.as_ref().map_or(0, |release| release.rungs.len());
+            let whole = loaded.ladder.rungs.len() == rungs;
+            (loaded.release, loaded.stale, whole)
+        }
         // One task whose release can't be loaded must not hide how the others stand.
         Err(failure @ (Failure::Input(_) | Failure::Ours(_))) => {
             let live = deployment.as_ref().map(|deployment| store.registry().release(&deployment.live));
-            (live.transpose()?, vec![plainly(&failure)])
+            (live.transpose()?, vec![plainly(&failure)], true)
         }
         Err(failure) => return Err(failure),
     };
     let certificate = release.map(|release| release.certificate);
-    let (status, sentence, next) = promise(store, task, certificate.as_ref(), &stale)?;
+    let (status, sentence, mut next) = promise(store, task, certificate.as_ref(), &stale)?;
+    if !whole {
+        next = format!("sprat learn {} ROWS, with the rows it was made from, mends it", task.name);
+    }
     let of = |spend| Filter { task: Some(task.name.clone()), spend: Some(spend), period: None };
     let served = store.ledger().totals(&of(Spend::Serving))?;
     Ok(Standing {

@@ -57,7 +57,6 @@ fn spent(workspace: &Workspace) -> i64 {
 
 const RUN: [&str; 5] = ["run", "tickets", "in.jsonl", "-o", "out.jsonl"];
 
-#[ignore = "not so yet: all parts of a batch are asked for at the same time, so that none is kept before most are answered"]
 #[test]
 fn a_run_that_was_killed_goes_on_and_pays_again_only_for_what_was_in_flight() {
     let (workspace, provider, gate) = held_after(40);
@@ -122,7 +121,6 @@ fn ctrl_c_waits_for_what_is_being_asked_and_nothing_is_asked_twice() {
     assert_eq!(spent(&workspace), 1_300 * PAID);
 }
 
-#[ignore = "not so yet: a text is looked up before its batch is asked, and not again when its twin has been answered"]
 #[test]
 fn a_text_that_stands_in_a_file_twice_is_paid_for_once() {
     let (workspace, provider, _) = held_after(usize::MAX);

@@ -144,7 +144,6 @@ fn labels_are_bought_up_to_the_cap_and_never_twice() {
     assert_eq!(labels["cost_micro_usd"].as_i64(), Some(200 * PAID));
 }
 
-#[ignore = "not so yet: rows without the column `label` are refused before the large model is asked for their labels"]
 #[test]
 fn a_file_without_any_label_is_labelled_as_a_whole() {
     let (workspace, provider) = mails();
