@@ -36,7 +36,7 @@ struct Answer {
 pub struct Files {
     /// One chat-completion call a line.
     pub log: String,
-    /// `text`, `label` and `large` a line, with the customer and the time of the call.
+    /// `text`, `label` and `large` a line, with where the last comes from, the customer and the time of the call.
     pub labelled: String,
 }
 
@@ -55,7 +55,7 @@ pub fn files(rows: &str, answers: &str, labels: &[&str]) -> Result<Files, serde_
         let Some(answer) = by_text.get(row.text.as_str()) else { continue };
         let created = FIRST + FOUR_DAYS * number as u64 / rows.len().max(1) as u64;
         let user = format!("customer-{}", customer(&row.text));
-        let labels = json!({ "text": row.text, "label": row.label, "large": answer.answer, "user": user, "time": created });
+        let labels = json!({ "text": row.text, "label": row.label, "large": answer.answer, "large_provenance": "authored", "user": user, "time": created });
         labelled.push_str(&labels.to_string());
         labelled.push('\n');
         let line = json!({
