@@ -26,7 +26,10 @@ check: tools ## format, lints and licences, as far as the tools are there
 		else echo "SKIPPED: formatting, because rustfmt is not installed (rustup component add rustfmt)"; fi
 	@if $(CARGO) clippy --version >/dev/null 2>&1; then $(CARGO) clippy --workspace --all-targets -- -D warnings; \
 		else echo "SKIPPED: lints, because clippy is not installed (rustup component add clippy)"; fi
-	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny check licenses bans sources; \
+		if $(CARGO) deny fetch db >/dev/null 2>&1; then $(CARGO) deny check --disable-fetch advisories; \
+		else echo "SKIPPED: advisories, because their database can't be fetched from here"; fi; \
 		else echo "SKIPPED: licences and advisories, because cargo-deny is not installed (cargo install cargo-deny)"; fi
 
 bench: ## the tables of docs/benchmarks.md, beside their peers (about an hour)
