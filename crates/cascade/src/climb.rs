@@ -50,6 +50,8 @@ pub enum Reach {
     Whole,
     /// Only the rungs, and also those that may not answer: for evaluation and shadow.
     SmallOnly,
+    /// Only the rungs that may answer: for a request that somebody else passes on to the large model as it came.
+    BelowTheEnd,
     /// Only the end: everything to the large model.
     LargeOnly,
 }
@@ -120,7 +122,7 @@ impl Ladder {
         let mut waiting: Vec<usize> = (0..inputs.len()).collect();
         if reach != Reach::LargeOnly {
             for rung in &self.rungs {
-                if reach == Reach::Whole && rung.threshold == Threshold::Never {
+                if reach != Reach::SmallOnly && rung.threshold == Threshold::Never {
                     continue;
                 }
                 let attempts = ask(rung.model.as_ref(), cx, task, inputs, &waiting).await;
@@ -140,7 +142,7 @@ impl Ladder {
         reach: Reach,
     ) -> Vec<(usize, Climbed)> {
         match (&self.last, reach) {
-            (_, Reach::SmallOnly) => {}
+            (_, Reach::SmallOnly | Reach::BelowTheEnd) => {}
             (LadderEnd::Remote(large), _) => {
                 let inputs: Vec<Input> = asked.iter().map(|(_, input)| (*input).clone()).collect();
                 let all: Vec<usize> = (0..inputs.len()).collect();
@@ -157,7 +159,8 @@ impl Ladder {
 }
 
 impl Climbed {
-    fn starting() -> Self {
+    /// A climb at the foot of the ladder.
+    pub fn starting() -> Self {
         Self { steps: Vec::new(), answer: None, answered_by: None, end: End::Stopped, own: None }
     }
 
@@ -169,6 +172,15 @@ impl Climbed {
     /// Whether it went past every rung that may answer.
     pub fn escalated(&self) -> bool {
         self.end != End::Small
+    }
+
+    /// The same, after the request went on to the large model as it came: `step` says what that took, and whether it
+    /// was answered.
+    pub fn passed_on(mut self, step: Step) -> Self {
+        self.end = if step.outcome == Outcome::Last { End::Large } else { End::Failed };
+        self.answered_by = (self.end == End::Large).then(|| step.model.clone());
+        self.steps.push(step);
+        self
     }
 
     fn end_with_large(&mut self, large: &ModelId, attempt: Attempt) {

@@ -19,6 +19,7 @@ mod releases;
 mod review;
 mod rollback;
 mod run;
+mod serve;
 mod status;
 
 use clap::Subcommand;
@@ -38,6 +39,7 @@ pub enum Command {
     Certify(certify::Args),
     Ask(ask::Args),
     Run(run::Args),
+    Serve(serve::Args),
     Review(review::Args),
     Releases(releases::Args),
     Promote(promote::Args),
@@ -64,6 +66,7 @@ impl Command {
             Self::Certify(args) => certify::run(args, app),
             Self::Ask(args) => ask::run(args, app),
             Self::Run(args) => run::run(args, app),
+            Self::Serve(args) => serve::run(args, app),
             Self::Review(args) => review::run(args, app),
             Self::Releases(args) => releases::run(args, app),
             Self::Promote(args) => promote::run(args, app),

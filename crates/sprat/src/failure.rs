@@ -38,6 +38,14 @@ impl Failure {
         Self::Ours(Box::new(Fault { message: message.into(), hint: Some(hint.into()) }))
     }
 
+    /// What happened in one line, without its form and its place.
+    pub fn plainly(&self) -> String {
+        match self {
+            Self::Input(problem) => problem.message.clone(),
+            other => other.to_string().trim_start_matches("error: ").replace('\n', "; "),
+        }
+    }
+
     /// The exit code.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sprat_cascade::{Account, Climbed, End, Ladder};
+use sprat_cascade::{Account, Climbed, End, Ladder, Serving};
 use sprat_learn::release::{self, Loaded};
 use sprat_learn::savings::LargeCost;
 use sprat_store::{Ending, LedgerEntry, Source, Store};
@@ -38,6 +38,8 @@ pub struct Live {
 pub enum Reaching {
     /// Where it is configured; what stands in the way is an error.
     Large,
+    /// The same, asked every time: what it said before is not remembered.
+    Afresh,
     /// Never: no key is needed.
     SmallOnly,
 }
@@ -62,13 +64,16 @@ pub async fn live(
     // Before there is a release nobody knows how long the texts are: unknown, not nothing.
     let large_cost = if inputs.is_empty() { None } else { models.large_cost(task, &inputs)? };
     let large = match reaching {
-        Reaching::Large => models.large(task, &rows)?,
+        Reaching::Large | Reaching::Afresh => models.large(task, &rows)?,
         Reaching::SmallOnly => None,
     };
     let provenance = models.large_provenance(task);
     let each = large_cost.as_ref().map(|cost| cost.cost);
-    let remembered = large.map(|large| Arc::new(models.remembered(&large, store, app.now_unix_ms(), each)));
-    let last = models.end(task, remembered.map(|model| model as Arc<dyn Model>));
+    let large = large.map(|large| match reaching {
+        Reaching::Afresh => large.model as Arc<dyn Model>,
+        _ => Arc::new(models.remembered(&large, store, app.now_unix_ms(), each)),
+    });
+    let last = models.end(task, large);
     let (ladder, stale) = match (&release, &folder) {
         (Some(release), Some(folder)) => {
             let open = |record: &_, file: Option<&std::path::Path>| models.open_rung(task, record, file);
@@ -120,6 +125,20 @@ async fn changed_by_an_upgrade(
 }
 
 impl Live {
+    /// The same for a server.
+    pub fn serving(self, task: &Task) -> Serving {
+        let Self { release, ladder, stale, large_cost, provenance, .. } = self;
+        Serving {
+            task: task.clone(),
+            certificate: release.as_ref().map(|release| release.certificate.clone()),
+            release: release.map(|release| release.id),
+            stale,
+            ladder,
+            large_estimate: large_cost.map(|large| large.cost),
+            provenance,
+        }
+    }
+
     /// The release, for commands that need one.
     pub fn released(&self, task: &Task) -> Result<&Release, Problem> {
         self.release.as_ref().ok_or_else(|| nothing_live(task))

@@ -27,6 +27,7 @@ mod memory;
 mod models;
 mod output;
 mod runtime;
+mod serving;
 mod workspace;
 
 use std::process::ExitCode;

@@ -169,6 +169,25 @@ impl<'a> Models<'a> {
         )
     }
 
+    /// The remote models that requests can be passed on to, and a sentence for each that can't be opened.
+    pub fn remotes(&self) -> (Vec<sprat_cascade::Remote>, Vec<String>) {
+        let (mut remotes, mut troubles) = (Vec::new(), Vec::new());
+        for (id, model) in &self.workspace.config.models {
+            let ModelConfig::Remote(remote) = model else { continue };
+            match self.remote(id, remote, Arc::new(NoExamples)) {
+                Ok(opened) => remotes.push(sprat_cascade::Remote {
+                    model: remote.settings.model.clone(),
+                    speaks_openai: !matches!(remote.settings.provider, Provider::Anthropic),
+                    price: self.prices.price_of(&remote.settings),
+                    provenance: opened.provenance(),
+                    upstream: Arc::new(opened),
+                }),
+                Err(failure) => troubles.push(format!("model {id} is not served: {}", failure.plainly())),
+            }
+        }
+        (remotes, troubles)
+    }
+
     /// Where a task's ladder ends, given its large model.
     pub fn end(&self, task: &Task, large: Option<Arc<dyn Model>>) -> LadderEnd {
         match (&task.last, large) {

@@ -91,7 +91,7 @@ fn standing(
         // One task whose release can't be loaded must not hide how the others stand.
         Err(failure @ (Failure::Input(_) | Failure::Ours(_))) => {
             let live = deployment.as_ref().map(|deployment| store.registry().release(&deployment.live));
-            (live.transpose()?, vec![plainly(&failure)], true)
+            (live.transpose()?, vec![failure.plainly()], true)
         }
         Err(failure) => return Err(failure),
     };
@@ -197,13 +197,5 @@ fn served(out: &Output, standing: &Standing) {
             "not recorded, and in none of these numbers: {}",
             words::counted(standing.not_recorded, "request")
         ));
-    }
-}
-
-/// A failure's message without its form.
-fn plainly(failure: &Failure) -> String {
-    match failure {
-        Failure::Input(problem) => problem.message.clone(),
-        other => other.to_string().trim_start_matches("error: ").replace('\n', "; "),
     }
 }

@@ -1,0 +1,132 @@
+//! Answer: the ladder's, or the large model's as it came.
+
+use std::sync::Arc;
+
+use sprat_cascade::{Climbed, End, Reach, Serving};
+use sprat_task::{Input, Outcome};
+
+use crate::Gateway;
+use crate::accept::{Accepted, Mode};
+use crate::decode::Call;
+use crate::error::Refusal;
+use crate::pass::{self, Passed};
+use crate::record::Record;
+use crate::resolve::{Question, Route};
+
+/// What there is to say.
+pub enum Answered {
+    /// An answer in a task's terms; it is recorded.
+    Decided(Box<Climbed>),
+    /// A remote model's reply as it came.
+    Passed(Box<Passed>),
+}
+
+/// Finds the answer. A failure is recorded with what it cost.
+pub async fn answer(
+    gateway: &Arc<Gateway>,
+    accepted: &Accepted,
+    route: &Route,
+    call: &Call,
+    record: Record,
+) -> Result<Answered, Refusal> {
+    match route {
+        Route::Task { serving, question, .. } => {
+            let climbed = decide(gateway, accepted, serving, question, record).await;
+            say(serving, climbed).map(|climbed| Answered::Decided(Box::new(climbed)))
+        }
+        Route::Recognised { serving, input, remote, .. } => {
+            let start = below(accepted, serving, input).await;
+            if start.end == End::Small {
+                record.finish(&start);
+                return Ok(Answered::Decided(Box::new(start)));
+            }
+            if accepted.mode == Mode::SmallOnly {
+                record.finish(&start);
+                return say(serving, start).map(|climbed| Answered::Decided(Box::new(climbed)));
+            }
+            let passed = pass::chat(gateway, accepted, call, remote, start, record).await?;
+            Ok(Answered::Passed(Box::new(passed)))
+        }
+        Route::Remote(remote) => {
+            let passed = pass::chat(gateway, accepted, call, remote, Climbed::starting(), record).await?;
+            Ok(Answered::Passed(Box::new(passed)))
+        }
+    }
+}
+
+/// How far up a request for a task may climb.
+fn reach(accepted: &Accepted, serving: &Serving, single: bool) -> Reach {
+    let too_lax = accepted
+        .max_error
+        .is_some_and(|most| serving.promised_error().is_none_or(|promised| promised > most));
+    match accepted.mode {
+        Mode::SmallOnly => Reach::BelowTheEnd,
+        Mode::LargeOnly | Mode::Shadow => Reach::LargeOnly,
+        Mode::Auto if too_lax || !single => Reach::LargeOnly,
+        Mode::Auto => Reach::Whole,
+    }
+}
+
+async fn decide(
+    gateway: &Gateway,
+    accepted: &Accepted,
+    serving: &Serving,
+    question: &Question,
+    record: Record,
+) -> Climbed {
+    let inputs = std::slice::from_ref(&question.input);
+    let climb =
+        serving.ladder.climb(&accepted.cx, &serving.task, inputs, reach(accepted, serving, question.single));
+    let climbed = climb.await.pop().unwrap_or_else(Climbed::starting);
+    record.finish(&climbed);
+    if accepted.mode == Mode::Shadow && question.single {
+        watch(gateway, accepted, serving, &question.input, &climbed).await;
+    }
+    climbed
+}
+
+/// What the small models would have answered, beside what the large one did.
+async fn watch(gateway: &Gateway, accepted: &Accepted, serving: &Serving, input: &Input, large: &Climbed) {
+    let inputs = std::slice::from_ref(input);
+    let small = serving.ladder.climb(&accepted.cx, &serving.task, inputs, Reach::SmallOnly).await.pop();
+    let Some(small) = small else { return };
+    let agreed = small.own.as_ref().map(|(_, own, _)| Some(&own.answer) == large.answer.as_ref());
+    gateway.metrics.watched(serving.task.name.as_str(), small.end == End::Small, agreed);
+}
+
+/// The rungs alone, for a call that is passed on as it came where they don't answer.
+async fn below(accepted: &Accepted, serving: &Serving, input: &Input) -> Climbed {
+    match reach(accepted, serving, true) {
+        Reach::LargeOnly => Climbed::starting(),
+        _ => {
+            let inputs = std::slice::from_ref(input);
+            let climb = serving.ladder.climb(&accepted.cx, &serving.task, inputs, Reach::BelowTheEnd);
+            climb.await.pop().unwrap_or_else(Climbed::starting)
+        }
+    }
+}
+
+/// A climb that ended with an answer; else why there is none.
+fn say(serving: &Serving, climbed: Climbed) -> Result<Climbed, Refusal> {
+    let name = serving.task.name.as_str();
+    match climbed.end {
+        End::Small | End::Large => Ok(climbed),
+        End::Failed => Err(match climbed.steps.last() {
+            Some(step) => match &step.outcome {
+                Outcome::Failed(error) => Refusal::model(step.model.as_str(), error),
+                _ => Refusal::ours("the climb failed at a step that did not"),
+            },
+            None => Refusal::ours("the climb failed without a step"),
+        }),
+        End::Stopped => Err(Refusal::no_answer(
+            name,
+            "no small model was sure enough, and only small ones were to be asked",
+        )),
+        End::People => {
+            Err(Refusal::no_answer(name, "no small model was sure enough; a person has to decide"))
+        }
+        End::NoAnswer => {
+            Err(Refusal::no_answer(name, "no small model was sure enough, and it has no large model"))
+        }
+    }
+}

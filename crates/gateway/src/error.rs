@@ -1,0 +1,133 @@
+//! Every error in OpenAI's four keys, with the status that clients act on.
+
+use axum::Json;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use sprat_task::ModelError;
+use sprat_wire::openai::error::ErrorBody;
+
+/// Why a request gets no answer.
+#[derive(Debug)]
+pub struct Refusal {
+    status: StatusCode,
+    body: Box<ErrorBody>,
+    retry_after_ms: Option<u64>,
+    /// `x-should-retry`, where OpenAI's clients would decide wrongly by the status alone.
+    should_retry: Option<bool>,
+}
+
+impl Refusal {
+    /// The client's mistake, at a field of the request.
+    pub fn field(param: &str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorBody::new(INVALID, message).with_param(param))
+    }
+
+    /// The client's mistake.
+    pub fn request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorBody::new(INVALID, message))
+    }
+
+    /// Something named in a field that isn't there.
+    pub fn not_found(param: &str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, ErrorBody::new(INVALID, message).with_param(param))
+    }
+
+    /// A model that nobody here has.
+    pub fn no_model(name: &str, known: &str) -> Self {
+        let message = format!("there is no task or model `{name}` here; there are: {known}");
+        let body = ErrorBody::new(INVALID, message).with_param("model").with_code("model_not_found");
+        Self::new(StatusCode::NOT_FOUND, body)
+    }
+
+    /// More requests than there are places.
+    pub fn crowded() -> Self {
+        let body =
+            ErrorBody::new("overloaded_error", "too many requests are under way; try again in a moment");
+        Self { retry_after_ms: Some(1_000), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, body) }
+    }
+
+    /// A body that is too long, in bytes.
+    pub fn too_long(limit: usize) -> Self {
+        let message = format!("the body is longer than {limit} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorBody::new(INVALID, message))
+    }
+
+    /// A model that could not answer.
+    pub fn model(model: &str, error: &ModelError) -> Self {
+        let (status, code) = match error {
+            ModelError::Timeout => (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
+            ModelError::Busy { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
+            ModelError::Unavailable(_) | ModelError::Cancelled => {
+                (StatusCode::SERVICE_UNAVAILABLE, "upstream_unavailable")
+            }
+            ModelError::BadInput(_) => (StatusCode::BAD_REQUEST, "bad_input"),
+            ModelError::Refused(_) | ModelError::BadAnswer(_) | ModelError::Failed(_) => {
+                (StatusCode::BAD_GATEWAY, "upstream_failed")
+            }
+        };
+        let kind = if status == StatusCode::BAD_REQUEST { INVALID } else { "upstream_error" };
+        let body = ErrorBody::new(kind, format!("{model}: {error}")).with_code(code);
+        let retry_after_ms = match error {
+            ModelError::Busy { retry_after_ms } => *retry_after_ms,
+            _ => None,
+        };
+        // The upstream has been tried as often as makes sense; a client that tries on only multiplies that.
+        let should_retry = (!error.is_transient() && status.is_server_error()).then_some(false);
+        Self { retry_after_ms, should_retry, ..Self::new(status, body) }
+    }
+
+    /// The end of a ladder that has no large model, reached without an answer.
+    pub fn no_answer(task: &str, why: &str) -> Self {
+        let body = ErrorBody::new("no_answer", format!("task `{task}` gives no answer: {why}"))
+            .with_code("no_answer");
+        Self { should_retry: Some(false), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, body) }
+    }
+
+    /// Our own fault.
+    pub fn ours(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorBody::new("server_error", message))
+    }
+
+    /// The error as the data of a stream's event, for a failure after the stream has begun.
+    pub fn data(&self) -> String {
+        serde_json::to_string(&self.body).unwrap_or_default()
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    fn new(status: StatusCode, body: ErrorBody) -> Self {
+        Self { status, body: Box::new(body), retry_after_ms: None, should_retry: None }
+    }
+}
+
+const INVALID: &str = "invalid_request_error";
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(&*self.body)).into_response();
+        let headers = response.headers_mut();
+        if let Some(ms) = self.retry_after_ms {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000)));
+            headers.insert("retry-after-ms", HeaderValue::from(ms));
+        }
+        if let Some(retry) = self.should_retry {
+            headers.insert("x-should-retry", HeaderValue::from_static(if retry { "true" } else { "false" }));
+        }
+        response
+    }
+}
+
+/// A path that nobody serves.
+pub async fn no_such_path(method: Method, uri: Uri) -> Refusal {
+    let message = format!("there is no {method} {} here", uri.path());
+    Refusal::new(StatusCode::NOT_FOUND, ErrorBody::new(INVALID, message).with_code("unknown_url"))
+}
+
+/// A path that is served with another method.
+pub async fn no_such_method(method: Method, uri: Uri) -> Refusal {
+    let message = format!("{} doesn't take {method}", uri.path());
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ErrorBody::new(INVALID, message))
+}

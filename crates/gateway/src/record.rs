@@ -1,0 +1,135 @@
+//! Record: what a request did and cost, in the spool before the last byte of the reply.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use sprat_cascade::{Account, Climbed, End};
+use sprat_store::{Ending, LedgerEntry, Source};
+use sprat_task::{ModelError, ModelId, Money, Outcome, Provenance, Step, TaskName, Usage};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::Gateway;
+use crate::accept::Accepted;
+use crate::resolve::Route;
+
+/// The task of a request that is nobody's: no file of a task can have this name.
+pub const NO_TASK: &str = "-";
+
+/// A request's line in the ledger. Dropped unfinished, because the client has left, it says so: whatever was being
+/// asked then has an unknown cost.
+pub struct Record {
+    gateway: Arc<Gateway>,
+    entry: Option<Box<LedgerEntry>>,
+    estimate: Option<Money>,
+    began: Instant,
+    asking: Option<(ModelId, Instant)>,
+    _place: Arc<OwnedSemaphorePermit>,
+}
+
+impl Record {
+    /// The line of a request whose way is known.
+    pub fn begin(gateway: &Arc<Gateway>, accepted: &Accepted, route: &Route) -> Self {
+        let serving = route.serving();
+        let provenance = match route {
+            Route::Remote(remote) => remote.provenance,
+            Route::Task { serving, .. } | Route::Recognised { serving, .. } => serving.provenance,
+        };
+        let task = serving.map_or_else(|| TaskName::from(NO_TASK), |serving| serving.task.name.clone());
+        let mut record = Self::of(gateway, accepted, task, provenance);
+        record.estimate = serving.and_then(|serving| serving.large_estimate);
+        if let Some(entry) = &mut record.entry {
+            entry.release = serving.and_then(|serving| serving.release.clone());
+        }
+        if let Route::Task { serving, .. } = route {
+            record.asking = serving.task.large().map(|large| (large.clone(), accepted.began));
+        }
+        record
+    }
+
+    /// The line of a request that no task is concerned with.
+    pub fn of(gateway: &Arc<Gateway>, accepted: &Accepted, task: TaskName, provenance: Provenance) -> Self {
+        let entry = LedgerEntry {
+            request: accepted.id.clone(),
+            task,
+            release: None,
+            time_unix_ms: accepted.time_unix_ms,
+            source: Source::Serve,
+            ending: Ending::Stopped,
+            answered_by: None,
+            steps: Vec::new(),
+            cost: None,
+            baseline_all_large: None,
+            baseline_is_estimated: false,
+            provenance,
+            latency_us: 0,
+        };
+        Self {
+            gateway: gateway.clone(),
+            entry: Some(Box::new(entry)),
+            estimate: None,
+            began: accepted.began,
+            asking: None,
+            _place: accepted.place.clone(),
+        }
+    }
+
+    /// From here on a model is being asked, after these steps: what it costs is unknown until it has answered.
+    pub fn asking(&mut self, steps: &[Step], model: &ModelId) {
+        self.asking = Some((model.clone(), Instant::now()));
+        if let Some(entry) = &mut self.entry {
+            entry.steps = steps.to_vec();
+        }
+    }
+
+    /// The request has ended like this.
+    pub fn finish(mut self, climbed: &Climbed) {
+        self.write(climbed);
+    }
+
+    fn write(&mut self, climbed: &Climbed) {
+        let Some(mut entry) = self.entry.take() else { return };
+        let account = Account::of(climbed, self.estimate);
+        entry.ending = ending(climbed.end);
+        entry.answered_by = climbed.answered_by.clone();
+        entry.steps = climbed.steps.clone();
+        entry.cost = account.spent.exact();
+        entry.baseline_all_large = account.all_large;
+        entry.baseline_is_estimated = account.all_large_is_estimated;
+        entry.latency_us = micros(self.began);
+        self.gateway.metrics.ended(&entry);
+        if self.gateway.store.ledger().append(&entry).is_err() {
+            // The answer is worth more than its record; the store counts what it could not keep.
+            self.gateway.metrics.not_recorded();
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let (Some(entry), Some((model, since))) = (&self.entry, self.asking.take()) else { return };
+        let step = Step {
+            model,
+            usage: Usage::UNKNOWN,
+            latency_us: micros(since),
+            outcome: Outcome::Failed(ModelError::Cancelled),
+        };
+        let before = Climbed { steps: entry.steps.clone(), ..Climbed::starting() };
+        self.write(&before.passed_on(step));
+    }
+}
+
+/// Microseconds since then.
+pub(crate) fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+fn ending(end: End) -> Ending {
+    match end {
+        End::Small => Ending::Small,
+        End::Large => Ending::Large,
+        End::People => Ending::People,
+        End::NoAnswer => Ending::NoAnswer,
+        End::Failed => Ending::Failed,
+        End::Stopped => Ending::Stopped,
+    }
+}

@@ -1,0 +1,137 @@
+//! In which form does the client want an answer, and can a label be said in it?
+
+use serde_json::{Map, Value, json};
+use sprat_task::{Answer, Label, Task};
+use sprat_wire::openai::chat::{ResponseFormat, ResponseFormatKind};
+
+/// How an answer is written into a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// As plain text; several labels joined by `|`.
+    Plain,
+    /// As a JSON object with this one field.
+    Field(String),
+}
+
+impl Shape {
+    /// The shape that a task's answer takes under a response format; `None` where the format asks for something that
+    /// the task's answer isn't.
+    pub fn of(format: Option<&ResponseFormat>, task: &Task) -> Option<Self> {
+        let Some(format) = format else { return Some(Self::Plain) };
+        match &format.kind {
+            ResponseFormatKind::Text => Some(Self::Plain),
+            ResponseFormatKind::JsonObject => {
+                Some(Self::Field(if task.multi { "labels" } else { "label" }.to_owned()))
+            }
+            ResponseFormatKind::JsonSchema => field_of(format.schema()?, task).map(Self::Field),
+            ResponseFormatKind::Other(_) => None,
+        }
+    }
+
+    /// The message's text.
+    pub fn write(&self, answer: &Answer) -> String {
+        match self {
+            Self::Plain => answer.to_line(),
+            Self::Field(name) => {
+                let value = match answer {
+                    Answer::Label(label) => json!(label.as_str()),
+                    Answer::Labels(labels) => json!(labels.iter().map(Label::as_str).collect::<Vec<_>>()),
+                    Answer::Fields(fields) => json!(fields),
+                    Answer::Text(text) => json!(text),
+                };
+                let object: Map<String, Value> = [(name.clone(), value)].into_iter().collect();
+                Value::Object(object).to_string()
+            }
+        }
+    }
+}
+
+/// The one field of an object schema that holds the label: every label of the task is allowed there, and no other field
+/// is required.
+fn field_of(schema: &Value, task: &Task) -> Option<String> {
+    if schema.get("type").and_then(Value::as_str) != Some("object") {
+        return None;
+    }
+    let properties = schema.get("properties")?.as_object()?;
+    let required: Vec<&str> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let holds = |property: &Value| {
+        let allowed = if task.multi {
+            let is_list = property.get("type").and_then(Value::as_str) == Some("array");
+            property.get("items").filter(|_| is_list)?.get("enum")
+        } else {
+            property.get("enum")
+        };
+        let allowed = allowed?.as_array()?;
+        let admits = |label: &Label| allowed.iter().any(|name| name.as_str() == Some(label.as_str()));
+        task.labels.iter().all(admits).then_some(())
+    };
+    let mut fitting = properties.iter().filter(|(_, property)| holds(property).is_some());
+    let (name, _) = fitting.next()?;
+    let alone = fitting.next().is_none() && required.iter().all(|other| other == name);
+    alone.then(|| name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sprat_task::{Source, read_task};
+
+    fn task(extra: &str) -> Task {
+        let text = format!("kind = \"classify\"\nlabels = [\"refund\", \"delivery\"]\n{extra}");
+        read_task("t", &Source::new("t.toml", text), |_| Err(String::new())).unwrap()
+    }
+
+    fn shape(schema: Value, task: &Task) -> Option<Shape> {
+        Shape::of(Some(&ResponseFormat::json_schema("answer", schema)), task)
+    }
+
+    fn object(properties: Value, required: Value) -> Value {
+        json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+    }
+
+    #[test]
+    fn a_label_fits_a_schema_with_one_enum_that_allows_every_label() {
+        let task = task("");
+        let labels = json!({"enum": ["refund", "delivery", "more"]});
+        let fits = shape(object(json!({"team": labels}), json!(["team"])), &task).unwrap();
+        assert_eq!(fits, Shape::Field("team".into()));
+        assert_eq!(fits.write(&Answer::label("refund")), r#"{"team":"refund"}"#);
+        let optional = json!({"team": labels, "why": {"type": "string"}});
+        assert!(shape(object(optional.clone(), json!(["team"])), &task).is_some());
+        for (properties, required) in [
+            (optional, json!(["team", "why"])),
+            (json!({"team": {"enum": ["refund"]}}), json!(["team"])),
+            (json!({"team": {"type": "string"}}), json!(["team"])),
+            (json!({"team": labels, "other": labels}), json!(["team"])),
+        ] {
+            assert_eq!(shape(object(properties.clone(), required), &task), None, "{properties}");
+        }
+        assert_eq!(shape(json!({"enum": ["refund", "delivery"]}), &task), None, "not an object");
+    }
+
+    #[test]
+    fn several_labels_need_a_list() {
+        let task = task("multi = true");
+        let one = json!({"enum": ["refund", "delivery"]});
+        let list = json!({"type": "array", "items": one});
+        assert_eq!(shape(object(json!({"teams": one}), json!([])), &task), None);
+        let fits = shape(object(json!({"teams": list}), json!([])), &task).unwrap();
+        assert_eq!(fits.write(&Answer::labels(["refund".into()])), r#"{"teams":["refund"]}"#);
+    }
+
+    #[test]
+    fn without_a_schema_the_answer_is_the_label_itself() {
+        let task = task("");
+        assert_eq!(Shape::of(None, &task).unwrap().write(&Answer::label("refund")), "refund");
+        let json = Shape::of(Some(&ResponseFormat::new(ResponseFormatKind::JsonObject)), &task).unwrap();
+        assert_eq!(json.write(&Answer::label("refund")), r#"{"label":"refund"}"#);
+        let unknown = ResponseFormat::new(ResponseFormatKind::Other("grammar".into()));
+        assert_eq!(Shape::of(Some(&unknown), &task), None);
+    }
+}

@@ -1,0 +1,323 @@
+//! A gateway over fakes: a small and a large model that say what a text tells them to, and an upstream with a script.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, StreamExt};
+use serde_json::{Value, json};
+use sprat_cascade::calibration::{Calibrator, Temperature};
+use sprat_cascade::{Deployed, Ladder, LadderEnd, Remote, Rung, Serving, Threshold};
+use sprat_gateway::{Gateway, Settings, routes};
+use sprat_store::{LedgerEntry, Store};
+use sprat_task::model::{WireReply, WireRequest};
+use sprat_task::*;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+/// Answers `label confidence`, such as `refund 0.95`; without a number it fails.
+pub struct Says {
+    id: ModelId,
+    cost: i64,
+    pub asked: AtomicUsize,
+    pub texts: Mutex<Vec<String>>,
+}
+
+impl Says {
+    pub fn new(id: &str, cost: i64) -> Arc<Self> {
+        Arc::new(Self { id: id.into(), cost, asked: AtomicUsize::new(0), texts: Mutex::default() })
+    }
+
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl Model for Says {
+    fn id(&self) -> &ModelId {
+        &self.id
+    }
+
+    fn predict<'a>(
+        &'a self,
+        _: &'a Context,
+        _: &'a Task,
+        inputs: &'a [Input],
+    ) -> BoxFuture<'a, Vec<Attempt>> {
+        let attempt = |input: &Input| {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            self.texts.lock().unwrap().push(input.text.clone());
+            let (label, number) = input.text.split_once(' ').unwrap_or((&input.text, ""));
+            let score: Option<f32> = number.split(' ').next().and_then(|number| number.parse().ok());
+            let tokens = Some(Tokens { input: 10, output: 2, ..Tokens::default() });
+            let usage =
+                Usage { tokens: tokens.filter(|_| self.cost > 0), cost: Some(Money::from_micro(self.cost)) };
+            let result = match score {
+                _ if label == "busy" => Err(ModelError::Busy { retry_after_ms: Some(1_500) }),
+                _ if label == "slow" => Err(ModelError::Timeout),
+                None if self.cost == 0 => Err(ModelError::Failed("no number".into())),
+                score => {
+                    let score = score.unwrap_or(1.0);
+                    let label = if label.contains(':') { "refund" } else { label };
+                    Ok(Some(Prediction {
+                        answer: Answer::label(label),
+                        score: Score(score),
+                        features: Features::default(),
+                        // Ten others share the rest, so that the largest probability is the number in the text.
+                        alternatives: std::iter::once(score)
+                            .chain(std::iter::repeat_n((1.0 - score) / 10.0, 10))
+                            .map(|probability| ("any".into(), Score(probability.ln())))
+                            .collect(),
+                    }))
+                }
+            };
+            Attempt { usage, latency: Duration::from_micros(7), result }
+        };
+        let attempts = inputs.iter().map(attempt).collect();
+        Box::pin(async move { attempts })
+    }
+}
+
+/// What an upstream does when asked.
+pub enum Script {
+    /// Replies with a status, headers and a body in pieces; `None` is a body that breaks off there.
+    Reply(u16, Vec<(&'static str, &'static str)>, Vec<Option<String>>),
+    /// Never says more after these pieces.
+    Hang(Vec<String>),
+    /// Can't be asked.
+    Fail(ModelError),
+}
+
+/// An upstream with a script, and what it was sent.
+pub struct Wire {
+    id: ModelId,
+    pub script: Mutex<Script>,
+    pub sent: Mutex<Vec<WireRequest>>,
+}
+
+impl Wire {
+    pub fn sent(&self) -> Value {
+        let sent = self.sent.lock().unwrap();
+        serde_json::from_slice(&sent.last().expect("it was asked").body).unwrap()
+    }
+
+    pub fn plays(&self, script: Script) {
+        *self.script.lock().unwrap() = script;
+    }
+}
+
+impl Upstream for Wire {
+    fn id(&self) -> &ModelId {
+        &self.id
+    }
+
+    fn send<'a>(
+        &'a self,
+        _: &'a Context,
+        request: WireRequest,
+    ) -> BoxFuture<'a, Result<WireReply, ModelError>> {
+        self.sent.lock().unwrap().push(request);
+        let broken = || ModelError::Unavailable("the connection was reset".into());
+        let reply = match &*self.script.lock().unwrap() {
+            Script::Reply(status, headers, pieces) => {
+                let pieces: Vec<_> = pieces
+                    .iter()
+                    .map(|piece| piece.clone().map(String::into_bytes).ok_or_else(broken))
+                    .collect();
+                Ok((*status, headers.clone(), stream::iter(pieces).boxed()))
+            }
+            Script::Hang(pieces) => {
+                let pieces: Vec<_> = pieces.iter().map(|piece| Ok(piece.clone().into_bytes())).collect();
+                let body: BoxStream<'static, _> = stream::iter(pieces).chain(stream::pending()).boxed();
+                Ok((200, vec![("content-type", "text/event-stream")], body))
+            }
+            Script::Fail(error) => Err(error.clone()),
+        };
+        let reply = reply.map(|(status, headers, body)| WireReply {
+            status,
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            body,
+        });
+        Box::pin(async move { reply })
+    }
+}
+
+/// A gateway with a task `tickets` (refund, delivery), certified at 5%, and a remote model `large`.
+pub struct World {
+    pub gateway: Arc<Gateway>,
+    pub store: Store,
+    pub small: Arc<Says>,
+    pub large: Arc<Says>,
+    pub wire: Arc<Wire>,
+    _folder: TempDir,
+}
+
+pub const TASK: &str = "kind = \"classify\"\nlabels = [\"refund\", \"delivery\"]\nlarge = \"large\"\n\
+    [match]\nsystem_prompt_contains = \"route the ticket\"\ninput = \"Ticket: {input}\"\n";
+
+/// A reply's parts.
+pub struct Got {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Got {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The `data:` of its events.
+    pub fn events(&self) -> Vec<String> {
+        self.text.split("\n\n").filter_map(|event| Some(event.strip_prefix("data: ")?.to_owned())).collect()
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    pub fn with(settings: Settings) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite:{}", folder.path().join("s.db").display())).unwrap();
+        let gateway = Arc::new(Gateway::new(settings, store.clone()));
+        let (small, large) = (Says::new("linear", 0), Says::new("large", 100));
+        let wire = Arc::new(Wire {
+            id: "large".into(),
+            script: Mutex::new(Script::Reply(
+                200,
+                vec![("content-type", "application/json")],
+                vec![Some(reply("hello"))],
+            )),
+            sent: Mutex::default(),
+        });
+        gateway.current().exchange(
+            1,
+            Deployed {
+                tasks: vec![serving(&small, &large)],
+                remotes: vec![remote(&wire)],
+                troubles: Vec::new(),
+            },
+        );
+        Self { gateway, store, small, large, wire, _folder: folder }
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Got {
+        let response = routes(self.gateway.clone()).oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        Got { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    pub async fn chat(&self, body: Value) -> Got {
+        self.chat_with(&[], body).await
+    }
+
+    pub async fn chat_with(&self, headers: &[(&str, &str)], body: Value) -> Got {
+        self.send(request("/v1/chat/completions", headers, body)).await
+    }
+
+    pub async fn ask(&self, text: &str) -> Got {
+        self.chat(json!({"model": "tickets", "messages": [{"role": "user", "content": text}]})).await
+    }
+
+    /// The ledger's lines, oldest first.
+    pub fn ledger(&self) -> Vec<LedgerEntry> {
+        let mut entries = self.store.ledger().latest(None, 100).unwrap();
+        entries.reverse();
+        entries
+    }
+}
+
+pub fn request(path: &str, headers: &[(&str, &str)], body: Value) -> Request<Body> {
+    let mut request = Request::post(path).header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Body::from(body.to_string())).unwrap()
+}
+
+pub fn serving(small: &Arc<Says>, large: &Arc<Says>) -> Serving {
+    let task = read_task("tickets", &Source::new("t.toml", TASK), |_| Err(String::new())).unwrap();
+    let calibrator = Calibrator::Temperature(Temperature::ONE);
+    let certificate = Certificate {
+        status: Status::Certified,
+        risk: Risk::Selective,
+        guarantee: Guarantee::Gold,
+        alpha: 0.05,
+        delta: 0.05,
+        look: 1,
+        delta_spent: 0.03,
+        n: 500,
+        accepted: 300,
+        bad: 4,
+        bound: Some(0.03),
+        selective_interval: None,
+        more_labels: None,
+        note: None,
+        binding: Binding::default(),
+    };
+    Serving {
+        release: Some(ReleaseId { task: task.name.clone(), version: 3 }),
+        task,
+        certificate: Some(certificate),
+        stale: Vec::new(),
+        ladder: Ladder {
+            rungs: vec![Rung { model: small.clone(), calibrator, threshold: Threshold::Above(0.9) }],
+            last: LadderEnd::Remote(large.clone()),
+        },
+        large_estimate: Some(Money::from_micro(110)),
+        provenance: Provenance::Measured,
+    }
+}
+
+/// A dollar a million tokens in, two a million out.
+pub fn remote(wire: &Arc<Wire>) -> Remote {
+    Remote {
+        upstream: wire.clone(),
+        model: "big-1".into(),
+        speaks_openai: true,
+        price: Some(Price {
+            input: 1_000_000,
+            output: 2_000_000,
+            cached_input: None,
+            cache_write: None,
+            batch_input: None,
+            batch_output: None,
+        }),
+        provenance: Provenance::Measured,
+    }
+}
+
+/// A reply of 100 tokens in and 10 out: 120 micro-dollars.
+pub fn reply(text: &str) -> String {
+    json!({
+        "id": "r", "object": "chat.completion", "created": 1, "model": "big-1-2026",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
+        "service_tier": "default",
+    })
+    .to_string()
+}
+
+/// An event of a stream.
+pub fn event(delta: Value, finish: Option<&str>) -> String {
+    let chunk = json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "big-1",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
+    format!("data: {chunk}\n\n")
+}
+
+/// The event with the usage, 120 micro-dollars.
+pub fn usage_event() -> String {
+    let chunk = json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "big-1", "choices": [],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}});
+    format!("data: {chunk}\n\n")
+}

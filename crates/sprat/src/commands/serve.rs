@@ -1,0 +1,123 @@
+//! `sprat serve`: the gateway in front of a team's traffic.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::json;
+use sprat_gateway::server::ServeError;
+use sprat_gateway::{Addresses, Gateway, Server, Settings};
+use sprat_task::Problem;
+
+use crate::app::App;
+use crate::failure::Failure;
+use crate::serving::Loader;
+
+/// Serve the tasks and models of the workspace to OpenAI clients
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  sprat serve                    http://127.0.0.1:7077/v1, as [server] says
+  sprat serve --shadow           everything to the large model; small models only watch
+  sprat serve --listen 127.0.0.1:9000
+  OPENAI_BASE_URL=http://127.0.0.1:7077/v1 OPENAI_API_KEY=unused python your_program.py
+
+A request names a task (`tickets`), a model of sprat.toml (`large`), or `auto`: then a task whose [match]
+rule fits the call may answer it small, in the schema it asks for, and everything else goes to the large
+model as it came. Replies say in `x-sprat-…` headers who answered, how surely, and at what cost. A
+promotion or a finished `sprat learn` is served within two seconds. Health, readiness and Prometheus
+metrics are on the management address. Ctrl-C finishes what is under way.")]
+pub struct Args {
+    /// Where clients connect; [server] listen of sprat.toml unless given
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where operators connect; [server] management unless given
+    #[arg(long, value_name = "ADDRESS")]
+    management: Option<SocketAddr>,
+    /// Send everything to the large model; small models say what they would have answered
+    #[arg(long)]
+    shadow: bool,
+}
+
+pub fn run(args: Args, app: &App) -> Result<(), Failure> {
+    let workspace = app.workspace()?;
+    let addresses = Addresses {
+        listen: args.listen.unwrap_or(workspace.config.server.listen),
+        management: args.management.unwrap_or(workspace.config.server.management),
+    };
+    for (name, address) in [("listen", addresses.listen), ("management", addresses.management)] {
+        only_this_machine(name, address)?;
+    }
+    let store = workspace.store()?;
+    let settings = Settings { shadow: args.shadow, ..Settings::default() };
+    let gateway = Arc::new(Gateway::new(settings, store.clone()));
+    let loader = Arc::new(Loader::new(app, workspace, store));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::ours(format!("the runtime can't be started: {error}")))?;
+    runtime.block_on(async {
+        let server = Server::start(gateway.clone(), loader, addresses).await.map_err(failure)?;
+        tell(app, &gateway, server.addresses().map_err(failure)?, args.shadow);
+        server.run(app.cancel().clone()).await.map_err(failure)
+    })
+}
+
+/// Keys don't exist yet, and without them whoever reaches the address spends the owner's money.
+fn only_this_machine(name: &str, address: SocketAddr) -> Result<(), Problem> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(Problem::new(format!(
+        "`{name}` is {address}, which other machines can reach, and there are no keys to keep them out"
+    ))
+    .allowed("an address of this machine alone, such as 127.0.0.1:7077")
+    .hint("put a proxy that asks for a key in front of it"))
+}
+
+fn failure(error: ServeError) -> Failure {
+    match error {
+        ServeError::Bind { .. } => Failure::ours_with_hint(
+            error.to_string(),
+            "stop what listens there, or choose another address with --listen and --management",
+        ),
+        ServeError::Io(_) | ServeError::Load(_) => Failure::ours(error.to_string()),
+    }
+}
+
+fn tell(app: &App, gateway: &Gateway, addresses: Addresses, shadow: bool) {
+    let deployed = gateway.current().deployed();
+    let base_url = format!("http://{}/v1", addresses.listen);
+    let tasks: Vec<_> = deployed
+        .tasks
+        .values()
+        .map(|serving| {
+            json!({
+                "task": serving.task.name.as_str(),
+                "release": serving.release.as_ref().map(ToString::to_string),
+                "certificate": serving.standing(),
+            })
+        })
+        .collect();
+    let json = json!({
+        "base_url": base_url,
+        "management_url": format!("http://{}", addresses.management),
+        "shadow": shadow,
+        "tasks": tasks,
+        "models": deployed.remotes.keys().collect::<Vec<_>>(),
+    });
+    app.out().show(&json, |out| {
+        out.line(format!(
+            "serving {base_url}{}",
+            if shadow { ", in shadow: the large model answers everything" } else { "" }
+        ));
+        for serving in deployed.tasks.values() {
+            let release =
+                serving.release.as_ref().map_or_else(|| "no release".to_owned(), ToString::to_string);
+            out.line(format!("- task {}: {release}, certificate: {}", serving.task.name, serving.standing()));
+        }
+        for (name, remote) in &deployed.remotes {
+            out.line(format!("- model {name}: {}", remote.model));
+        }
+        out.line(format!("health and metrics: http://{}", addresses.management));
+    });
+}
