@@ -98,6 +98,7 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/v1/embeddings", post(pass::embeddings))
         .route("/v1/moderations", post(pass::moderations))
         .route("/v1/models", get(resolve::models))
+        .route("/v1/models/{*name}", get(resolve::model))
         .route("/v1/feedback", post(feedback::feedback))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)

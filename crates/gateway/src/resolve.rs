@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use sprat_cascade::{Remote, Serving};
 use sprat_task::Input;
 use sprat_wire::openai::chat::{ChatRequest, Content, Message, ResponseFormatKind, Role};
@@ -109,6 +109,16 @@ pub async fn models(State(gateway): State<Arc<Gateway>>) -> Json<ModelList> {
     let tasks = deployed.tasks.keys().map(|name| entry(name, "sprat"));
     let remotes = deployed.remotes.keys().map(|name| entry(name, "upstream"));
     Json(ModelList::new(tasks.chain(remotes).chain([entry(AUTO, "sprat")]).collect()))
+}
+
+/// `GET /v1/models/{name}`: one of them.
+pub async fn model(
+    State(gateway): State<Arc<Gateway>>,
+    Path(name): Path<String>,
+) -> Result<Json<ModelEntry>, Refusal> {
+    let Json(list) = models(State(gateway.clone())).await;
+    let named = list.data.into_iter().find(|entry| entry.id == name);
+    named.map(Json).ok_or_else(|| Refusal::no_model(&name, &names(&gateway.current.deployed())))
 }
 
 fn names(deployed: &ByName) -> String {

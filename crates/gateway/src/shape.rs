@@ -49,33 +49,49 @@ impl Shape {
 /// The one field of an object schema that holds the label: every label of the task is allowed there, and no other field
 /// is required.
 fn field_of(schema: &Value, task: &Task) -> Option<String> {
-    if schema.get("type").and_then(Value::as_str) != Some("object") {
+    let object = resolved(schema, schema)?;
+    if object.get("type").and_then(Value::as_str) != Some("object") {
         return None;
     }
-    let properties = schema.get("properties")?.as_object()?;
-    let required: Vec<&str> = schema
+    let properties = object.get("properties")?.as_object()?;
+    let required: Vec<&str> = object
         .get("required")
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    let holds = |property: &Value| {
-        let allowed = if task.multi {
-            let is_list = property.get("type").and_then(Value::as_str) == Some("array");
-            property.get("items").filter(|_| is_list)?.get("enum")
-        } else {
-            property.get("enum")
-        };
-        let allowed = allowed?.as_array()?;
-        let admits = |label: &Label| allowed.iter().any(|name| name.as_str() == Some(label.as_str()));
-        task.labels.iter().all(admits).then_some(())
-    };
-    let mut fitting = properties.iter().filter(|(_, property)| holds(property).is_some());
+    let mut fitting = properties.iter().filter(|(_, property)| holds(schema, property, task).is_some());
     let (name, _) = fitting.next()?;
     let alone = fitting.next().is_none() && required.iter().all(|other| other == name);
     alone.then(|| name.clone())
 }
+
+/// Whether every label of the task is allowed in a property.
+fn holds(schema: &Value, property: &Value, task: &Task) -> Option<()> {
+    let mut property = resolved(schema, property)?;
+    if task.multi {
+        let is_list = property.get("type").and_then(Value::as_str) == Some("array");
+        property = resolved(schema, property.get("items").filter(|_| is_list)?)?;
+    }
+    let allowed = property.get("enum")?.as_array()?;
+    let admits = |label: &Label| allowed.iter().any(|name| name.as_str() == Some(label.as_str()));
+    task.labels.iter().all(admits).then_some(())
+}
+
+/// What a part of a schema says, wherever in the schema that stands: a class of Pydantic's has its enums among `$defs`,
+/// and OpenAI's clients send them so. `None` where that is elsewhere, or nowhere.
+fn resolved<'a>(schema: &'a Value, part: &'a Value) -> Option<&'a Value> {
+    let mut part = part;
+    for _ in 0..=MOST_REFERENCES {
+        let Some(reference) = part.get("$ref") else { return Some(part) };
+        part = schema.pointer(reference.as_str()?.strip_prefix('#')?)?;
+    }
+    None
+}
+
+/// References that lead to references; a schema that has more leads in a circle.
+const MOST_REFERENCES: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -116,6 +132,32 @@ mod tests {
     }
 
     #[test]
+    fn an_enum_may_stand_anywhere_in_the_schema() {
+        let task = task("");
+        let with = |team: Value| {
+            let mut schema = object(json!({"team": team}), json!(["team"]));
+            schema["$defs"] = json!({
+                "Team": {"enum": ["refund", "delivery"], "title": "Team", "type": "string"},
+                "Again": {"$ref": "#/$defs/Team"},
+                "Circle": {"$ref": "#/$defs/Circle"},
+            });
+            shape(schema, &task)
+        };
+        let fits = Some(Shape::Field("team".into()));
+        assert_eq!(
+            with(json!({"$ref": "#/$defs/Team", "description": "who"})),
+            fits,
+            "as Pydantic writes it"
+        );
+        assert_eq!(with(json!({"$ref": "#/$defs/Again"})), fits);
+        for nowhere in ["#/$defs/None", "#/$defs/Circle", "http://there/Team", "Team"] {
+            assert_eq!(with(json!({"$ref": nowhere})), None, "{nowhere}");
+        }
+        let whole = object(json!({"team": {"enum": ["refund", "delivery"]}}), json!(["team"]));
+        assert_eq!(shape(json!({"$ref": "#/definitions/It", "definitions": {"It": whole}}), &task), fits);
+    }
+
+    #[test]
     fn several_labels_need_a_list() {
         let task = task("multi = true");
         let one = json!({"enum": ["refund", "delivery"]});
@@ -123,6 +165,10 @@ mod tests {
         assert_eq!(shape(object(json!({"teams": one}), json!([])), &task), None);
         let fits = shape(object(json!({"teams": list}), json!([])), &task).unwrap();
         assert_eq!(fits.write(&Answer::labels(["refund".into()])), r#"{"teams":["refund"]}"#);
+        let mut elsewhere =
+            object(json!({"teams": {"type": "array", "items": {"$ref": "#/$defs/Team"}}}), json!([]));
+        elsewhere["$defs"] = json!({"Team": one});
+        assert_eq!(shape(elsewhere, &task), Some(fits));
     }
 
     #[test]

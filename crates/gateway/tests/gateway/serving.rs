@@ -34,6 +34,24 @@ async fn every_name_that_a_request_may_give_is_listed_and_every_other_is_an_erro
 }
 
 #[tokio::test]
+async fn each_name_that_is_listed_can_be_asked_for() {
+    let world = World::new();
+    let get = |name: &str| Request::get(format!("/v1/models/{name}")).body(Body::empty()).unwrap();
+    for name in ["tickets", "large", "auto"] {
+        let got = world.send(get(name)).await;
+        assert_eq!((got.status, &got.json()["id"]), (StatusCode::OK, &json!(name)));
+        assert_eq!(got.json()["object"], "model");
+    }
+    // A name with a slash in it, as clients send it and as people type it.
+    for name in ["some%2Fone", "some/one"] {
+        let got = world.send(get(name)).await;
+        let error = &got.json()["error"];
+        assert_eq!((got.status, &error["code"]), (StatusCode::NOT_FOUND, &json!("model_not_found")));
+        assert!(error["message"].as_str().unwrap().contains("`some/one`"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn bad_requests_are_told_in_openais_four_keys() {
     let world = World::new();
     let raw = |method: &str, path: &str, body: &str| {
