@@ -4,11 +4,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 CARGO ?= cargo
+CLIENTS := clients-python clients-node clients-langchain clients-litellm
 
-.PHONY: help demo test check bench tools
+.PHONY: help demo test check bench tools clients $(CLIENTS)
 
 help: ## what there is to make
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 demo: tools ## the whole loop on examples/tickets, offline, in about a minute
 	$(CARGO) build --workspace --bins # the whole workspace, so that `make test` finds dependencies built with the same features
@@ -34,6 +35,18 @@ check: tools ## format, lints and licences, as far as the tools are there
 
 bench: ## the tables of docs/benchmarks.md, beside their peers (about an hour)
 	bench/run all
+
+clients: tools ## what others wrote against `sprat serve`: the four below (needs Python, Node and npm; not in `make test`)
+	$(CARGO) build --workspace --bins
+	python3 tests/clients/run.py
+
+clients-python: ## the official Python client (not in `make test`)
+clients-node: ## the official Node client, and the AI SDK (not in `make test`)
+clients-langchain: ## LangChain's standard chat-model tests (not in `make test`)
+clients-litellm: ## LiteLLM as a client (not in `make test`)
+$(CLIENTS): clients-%: tools
+	$(CARGO) build --workspace --bins
+	python3 tests/clients/run.py $*
 
 # A C compiler, for SQLite, ring and zstd: Rust itself needs its linker. Nothing else is needed.
 tools:
