@@ -1,4 +1,4 @@
-//! What does a model look like on disk? The same as in memory: one image, mapped, read in place.
+//! What does a model look like on disk? The same as in memory: one image, read whole.
 //!
 //! ```text
 //! 0   magic "SPRATLIN"         64  header, JSON, padded with spaces to a multiple of 64
@@ -14,16 +14,15 @@
 
 use super::meaning::Meaning;
 use super::rows::hexadecimal;
-use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::Path;
 
 #[cfg(target_endian = "big")]
-compile_error!("the linear model's file is read in place and is little-endian");
+compile_error!("the linear model's file is used as it lies and is little-endian");
 
 const MAGIC: &[u8; 8] = b"SPRATLIN";
 /// Raised whenever the layout, the features or the meaning of a number changes.
@@ -115,10 +114,10 @@ pub(super) struct Image {
     layout: Layout,
 }
 
-enum Bytes {
-    /// Eight-byte words, so that every section can be read in place.
-    Owned(Vec<u64>),
-    Mapped(Mmap),
+/// Eight-byte words, so that every section can be used where it lies.
+struct Bytes {
+    words: Vec<u64>,
+    length: usize,
 }
 
 struct Layout {
@@ -138,8 +137,8 @@ impl Image {
         text.resize(text.len().next_multiple_of(ALIGNMENT), b' ');
         let layout =
             Layout::of(&header, text.len()).unwrap_or_else(|| unreachable!("a model in memory has a size"));
-        let mut words = vec![0_u64; layout.total / 8];
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+        let mut image = Bytes::of_length(layout.total);
+        let bytes = image.as_mut_slice();
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         bytes[12..16].copy_from_slice(&(text.len() as u32).to_le_bytes());
@@ -154,7 +153,7 @@ impl Image {
         bytes[layout.weights.clone()].copy_from_slice(bytemuck::cast_slice(&sections.weights));
         let digest = digest(bytes);
         bytes[DIGEST_AT].copy_from_slice(&digest);
-        Self { bytes: Bytes::Owned(words), header, layout }
+        Self { bytes: image, header, layout }
     }
 
     /// Writes the image beside its final place and renames it there, so that no reader ever sees half of it.
@@ -170,38 +169,26 @@ impl Image {
         sync_directory(path)
     }
 
-    /// Maps a file and checks all of it.
+    /// Reads a file and checks all of it. A mapped file would be quicker to open, but what somebody writes into it
+    /// later would change the answers of a running server, and cutting it would kill the server.
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
-        let file = File::open(path)?;
-        // SAFETY: model files are replaced by renaming and never changed in place, so the mapping stays as it was
-        // when it was checked. Reads go through checked slices, so even a changed file can't lead outside it.
-        let map = unsafe { Mmap::map(&file)? };
-        Self::check(Bytes::Mapped(map))
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        let mut preamble = Vec::new();
+        (&mut file).take(HEADER_AT as u64).read_to_end(&mut preamble)?;
+        let header_length = check_preamble(&preamble, length)?;
+        let mut bytes = Bytes::of_length(usize::try_from(length).map_err(io::Error::other)?);
+        let (start, rest) = bytes.as_mut_slice().split_at_mut(HEADER_AT);
+        start.copy_from_slice(&preamble);
+        file.read_exact(rest)?;
+        Self::check(bytes, header_length)
     }
 
-    fn check(bytes: Bytes) -> Result<Self, OpenError> {
+    fn check(bytes: Bytes, header_length: usize) -> Result<Self, OpenError> {
         let all = bytes.as_slice();
-        if all.get(..8) != Some(MAGIC) {
-            return Err(OpenError::NotAModel);
-        }
-        let Some(preamble) = all.get(..HEADER_AT) else {
-            return Err(OpenError::Length { found: all.len() as u64, expected: HEADER_AT as u64 });
-        };
-        let version = u32::from_le_bytes([preamble[8], preamble[9], preamble[10], preamble[11]]);
-        if version != VERSION {
-            return Err(OpenError::Version { found: version });
-        }
-        let mut length = [0; 8];
-        length.copy_from_slice(&preamble[16..24]);
-        let expected = u64::from_le_bytes(length);
-        if expected != all.len() as u64 {
-            return Err(OpenError::Length { found: all.len() as u64, expected });
-        }
-        if digest(all) != preamble[DIGEST_AT] {
+        if digest(all) != all[DIGEST_AT] {
             return Err(OpenError::Checksum);
         }
-        let header_length =
-            u32::from_le_bytes([preamble[12], preamble[13], preamble[14], preamble[15]]) as usize;
         let text = HEADER_AT.checked_add(header_length).and_then(|end| all.get(HEADER_AT..end));
         let text = text.ok_or(OpenError::Inconsistent("the header is longer than the file"))?;
         let header: Header =
@@ -328,12 +315,38 @@ impl Layout {
 }
 
 impl Bytes {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Owned(words) => bytemuck::cast_slice(words),
-            Self::Mapped(map) => map,
-        }
+    fn of_length(length: usize) -> Self {
+        Self { words: vec![0; length.div_ceil(8)], length }
     }
+
+    fn as_slice(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.words)[..self.length]
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.words)[..self.length]
+    }
+}
+
+/// The length of the header, where a file of this length may begin like this.
+fn check_preamble(preamble: &[u8], found: u64) -> Result<usize, OpenError> {
+    if preamble.get(..8) != Some(MAGIC) {
+        return Err(OpenError::NotAModel);
+    }
+    if preamble.len() < HEADER_AT || found < HEADER_AT as u64 {
+        return Err(OpenError::Length { found, expected: HEADER_AT as u64 });
+    }
+    let version = u32::from_le_bytes([preamble[8], preamble[9], preamble[10], preamble[11]]);
+    if version != VERSION {
+        return Err(OpenError::Version { found: version });
+    }
+    let mut length = [0; 8];
+    length.copy_from_slice(&preamble[16..24]);
+    let expected = u64::from_le_bytes(length);
+    if expected != found {
+        return Err(OpenError::Length { found, expected });
+    }
+    Ok(u32::from_le_bytes([preamble[12], preamble[13], preamble[14], preamble[15]]) as usize)
 }
 
 /// Scores a model computes: two labels are one question.

@@ -1,6 +1,6 @@
 //! A linear classifier over hashed word and character n-grams: the cheapest rung that learns.
 //!
-//! One label a text or several; trained by dual coordinate descent; one file that maps into memory.
+//! One label a text or several; trained by dual coordinate descent; one file that is its image in memory.
 
 mod artifact;
 mod calibrate;
