@@ -73,11 +73,12 @@ pub async fn chat(
         body: for_upstream(&call.raw, &remote.model, hide_usage)?,
     };
     record.asking(&start.steps, remote.upstream.id());
-    let sent = Asked { remote: remote.clone(), since: Instant::now(), start };
+    let mut sent = Asked { remote: remote.clone(), since: Instant::now(), start, unknown_cost: false };
     let reply = match remote.upstream.send(&accepted.cx, request).await {
         Ok(reply) => reply,
-        Err(error) => return Err(sent.failed(error, Usage::UNKNOWN, record)),
+        Err(none) => return Err(sent.failed(none.usage(), none.error, record)),
     };
+    sent.unknown_cost = reply.unknown_cost;
     if (200..300).contains(&reply.status) && is_event_stream(&reply) {
         let relay = Relay::new(gateway.clone(), accepted.id.clone(), sent, reply, record, hide_usage);
         return relay::respond(relay).await;
@@ -86,7 +87,7 @@ pub async fn chat(
     let status = reply.status;
     let bytes = match whole(reply).await {
         Ok(bytes) => bytes,
-        Err(error) => return Err(sent.failed(error, Usage::UNKNOWN, record)),
+        Err(error) => return Err(sent.failed(Usage::UNKNOWN, error, record)),
     };
     if !(200..300).contains(&status) {
         return Ok(sent.refused(status, head, &bytes, record));
@@ -103,12 +104,20 @@ pub struct Asked {
     pub(crate) remote: Arc<Remote>,
     pub(crate) since: Instant,
     pub(crate) start: Climbed,
+    /// Whether a try before the reply, or the refusal that it is, may have cost something that nobody reported.
+    pub(crate) unknown_cost: bool,
 }
 
 impl Asked {
     /// The climb, after an answer with this usage.
     pub(crate) fn answered(&self, usage: Option<&chat::Usage>) -> Climbed {
-        self.ended(usage_of(usage, &self.remote), Outcome::Last)
+        self.ended(self.spent(usage), Outcome::Last)
+    }
+
+    /// What was spent, where the reply reports this usage.
+    pub(crate) fn spent(&self, usage: Option<&chat::Usage>) -> Usage {
+        let usage = usage_of(usage, &self.remote);
+        Usage { cost: usage.cost.filter(|_| !self.unknown_cost), ..usage }
     }
 
     /// The climb, after this.
@@ -119,7 +128,7 @@ impl Asked {
     }
 
     /// Records a failure, and says it.
-    pub(crate) fn failed(&self, error: ModelError, usage: Usage, record: Record) -> Refusal {
+    pub(crate) fn failed(&self, usage: Usage, error: ModelError, record: Record) -> Refusal {
         let refusal = Refusal::model(self.remote.upstream.id().as_str(), &error);
         record.finish(&self.ended(usage, Outcome::Failed(error)));
         refusal
@@ -127,11 +136,12 @@ impl Asked {
 
     /// A refusal that stands: its own words in OpenAI's keys, with the status and headers it came with.
     fn refused(&self, status: u16, head: HeaderMap, bytes: &[u8], record: Record) -> Passed {
-        let (error, usage) = match status {
-            429 => (ModelError::Busy { retry_after_ms: None }, Usage::FREE),
-            500.. => (ModelError::Unavailable(format!("status {status}")), Usage::UNKNOWN),
-            _ => (ModelError::Refused(format!("status {status}")), Usage::FREE),
+        let error = match status {
+            429 => ModelError::Busy { retry_after_ms: None },
+            500.. => ModelError::Unavailable(format!("status {status}")),
+            _ => ModelError::Refused(format!("status {status}")),
         };
+        let usage = if self.unknown_cost { Usage::UNKNOWN } else { Usage::FREE };
         let climbed = self.ended(usage, Outcome::Failed(error));
         record.finish(&climbed);
         let body = ErrorBody::find(bytes).unwrap_or_else(|| {
@@ -190,15 +200,17 @@ async fn pass_other(
         body: for_upstream(&raw, &remote.model, false)?,
     };
     record.asking(&[], remote.upstream.id());
-    let sent = Asked { remote: remote.clone(), since: Instant::now(), start: Climbed::starting() };
+    let start = Climbed::starting();
+    let mut sent = Asked { remote: remote.clone(), since: Instant::now(), start, unknown_cost: false };
     let reply = match remote.upstream.send(&accepted.cx, request).await {
         Ok(reply) => reply,
-        Err(error) => return Err(sent.failed(error, Usage::UNKNOWN, record)),
+        Err(none) => return Err(sent.failed(none.usage(), none.error, record)),
     };
+    sent.unknown_cost = reply.unknown_cost;
     let (head, status) = (head(&reply), reply.status);
     let bytes = match whole(reply).await {
         Ok(bytes) => bytes,
-        Err(error) => return Err(sent.failed(error, Usage::UNKNOWN, record)),
+        Err(error) => return Err(sent.failed(Usage::UNKNOWN, error, record)),
     };
     if !(200..300).contains(&status) {
         return Ok(sent.refused(status, head, &bytes, record).response);
@@ -267,7 +279,7 @@ async fn whole(mut reply: WireReply) -> Result<Vec<u8>, ModelError> {
 }
 
 /// What tokens were used, and what they cost. What was not said is unknown.
-pub(crate) fn usage_of(usage: Option<&chat::Usage>, remote: &Remote) -> Usage {
+fn usage_of(usage: Option<&chat::Usage>, remote: &Remote) -> Usage {
     let tokens = usage.and_then(|usage| {
         Some(Tokens {
             input: usage.prompt_tokens?,

@@ -15,7 +15,7 @@ use sprat_wire::sse::{SseEvent, SseParser, write_data};
 
 use crate::Gateway;
 use crate::error::Refusal;
-use crate::pass::{Asked, Passed, head, usage_of};
+use crate::pass::{Asked, Passed, head};
 use crate::record::Record;
 
 /// A stream on its way through.
@@ -164,7 +164,7 @@ impl Relay {
 
     /// What is known to be used; a stream that broke off has used more than nobody says.
     fn spent(&self) -> Usage {
-        self.usage.as_ref().map_or(Usage::UNKNOWN, |usage| usage_of(Some(usage), &self.sent.remote))
+        self.usage.as_ref().map_or(Usage::UNKNOWN, |usage| self.sent.spent(Some(usage)))
     }
 
     fn say(&mut self, data: &str) {
@@ -205,7 +205,7 @@ pub(crate) async fn respond(mut relay: Relay) -> Result<Passed, Refusal> {
             Err(error) => {
                 let Some(record) = relay.record.take() else { break };
                 let spent = relay.spent();
-                return Err(relay.sent.failed(error, spent, record));
+                return Err(relay.sent.failed(spent, error, record));
             }
         }
     }

@@ -159,11 +159,8 @@ pub trait Upstream: Send + Sync {
     fn id(&self) -> &ModelId;
 
     /// Sends a request; the reply's head comes at once, its body chunk by chunk.
-    fn send<'a>(
-        &'a self,
-        cx: &'a Context,
-        request: WireRequest,
-    ) -> BoxFuture<'a, Result<WireReply, ModelError>>;
+    fn send<'a>(&'a self, cx: &'a Context, request: WireRequest)
+    -> BoxFuture<'a, Result<WireReply, NoReply>>;
 }
 
 /// A request as it goes over the wire.
@@ -185,6 +182,30 @@ pub struct WireReply {
     pub headers: Vec<(String, String)>,
     /// The body, chunk by chunk; dropping it cancels the call.
     pub body: BoxStream<'static, Result<Vec<u8>, ModelError>>,
+    /// Whether an earlier try, or the refusal that this is, may have cost something that nobody reported.
+    pub unknown_cost: bool,
+}
+
+/// A request without a reply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct NoReply {
+    /// Why.
+    pub error: ModelError,
+    /// Whether a try may have cost something that nobody reported; false where nothing was sent.
+    pub unknown_cost: bool,
+}
+
+impl NoReply {
+    /// Before anything was sent.
+    pub fn unsent(error: ModelError) -> Self {
+        Self { error, unknown_cost: false }
+    }
+
+    /// What was spent on it.
+    pub fn usage(&self) -> Usage {
+        if self.unknown_cost { Usage::UNKNOWN } else { Usage::FREE }
+    }
 }
 
 /// Texts to vectors of one length.

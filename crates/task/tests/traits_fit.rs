@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures::executor::block_on;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
-use sprat_task::model::{Piece, WireReply, WireRequest};
+use sprat_task::model::{NoReply, Piece, WireReply, WireRequest};
 use sprat_task::*;
 
 fn task() -> Task {
@@ -171,15 +171,16 @@ impl Upstream for Streaming {
     fn id(&self) -> &ModelId {
         &self.0
     }
-    fn send<'a>(
-        &'a self,
-        _: &'a Context,
-        request: WireRequest,
-    ) -> BoxFuture<'a, Result<WireReply, ModelError>> {
+    fn send<'a>(&'a self, _: &'a Context, request: WireRequest) -> BoxFuture<'a, Result<WireReply, NoReply>> {
         Box::pin(async move {
             let chunks =
                 vec![Ok(b"data: ".to_vec()), Ok(request.body), Err(ModelError::Unavailable("cut".into()))];
-            Ok(WireReply { status: 200, headers: Vec::new(), body: stream::iter(chunks).boxed() })
+            Ok(WireReply {
+                status: 200,
+                headers: Vec::new(),
+                body: stream::iter(chunks).boxed(),
+                unknown_cost: false,
+            })
         })
     }
 }
@@ -211,7 +212,7 @@ impl Model for Streaming {
                             None => break Ok(None),
                         }
                     },
-                    Err(error) => Err(error),
+                    Err(none) => Err(none.error),
                 };
                 attempts.push(Attempt { usage: Usage::UNKNOWN, latency, result });
             }

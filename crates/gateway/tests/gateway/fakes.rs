@@ -13,7 +13,7 @@ use sprat_cascade::calibration::{Calibrator, Temperature};
 use sprat_cascade::{Deployed, Ladder, LadderEnd, Remote, Rung, Serving, Threshold};
 use sprat_gateway::{Gateway, Settings, routes};
 use sprat_store::{LedgerEntry, Store};
-use sprat_task::model::{WireReply, WireRequest};
+use sprat_task::model::{NoReply, WireReply, WireRequest};
 use sprat_task::*;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -114,11 +114,7 @@ impl Upstream for Wire {
         &self.id
     }
 
-    fn send<'a>(
-        &'a self,
-        _: &'a Context,
-        request: WireRequest,
-    ) -> BoxFuture<'a, Result<WireReply, ModelError>> {
+    fn send<'a>(&'a self, _: &'a Context, request: WireRequest) -> BoxFuture<'a, Result<WireReply, NoReply>> {
         self.sent.lock().unwrap().push(request);
         let broken = || ModelError::Unavailable("the connection was reset".into());
         let reply = match &*self.script.lock().unwrap() {
@@ -140,8 +136,9 @@ impl Upstream for Wire {
             status,
             headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             body,
+            unknown_cost: matches!(status, 502 | 504),
         });
-        Box::pin(async move { reply })
+        Box::pin(async move { reply.map_err(|error| NoReply { error, unknown_cost: true }) })
     }
 }
 

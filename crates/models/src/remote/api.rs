@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
-use sprat_task::model::{WireReply, WireRequest};
+use sprat_task::model::{NoReply, WireReply, WireRequest};
 use sprat_task::{
     Answer, Attempt, Context, Features, Input, Label, Model, ModelError, ModelId, Prediction, Price, Problem,
     Score, Sha256Hex, Task, Upstream, Usage,
@@ -244,7 +244,7 @@ impl Upstream for ApiModel {
         &'a self,
         cx: &'a Context,
         request: WireRequest,
-    ) -> BoxFuture<'a, Result<WireReply, ModelError>> {
+    ) -> BoxFuture<'a, Result<WireReply, NoReply>> {
         Box::pin(upstream::send(self.line.clone(), &self.config.provider, cx, request))
     }
 }

@@ -110,7 +110,8 @@ pub struct RemoteConfig {
     pub base_url: Option<String>,
     /// The key, resolved by the caller from the environment or a file. `compatible` and `replay` may have none.
     pub api_key: Option<Secret>,
-    /// Longest wait for one try, beside the deadline of the request. Default 60 s.
+    /// Longest wait for one try, and for each next piece of a stream, beside the deadline of the request.
+    /// Default 60 s.
     pub timeout: Duration,
     /// Longest wait for a connection. Default 10 s.
     pub connect_timeout: Duration,

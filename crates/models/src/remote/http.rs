@@ -127,14 +127,15 @@ impl Http {
         }
     }
 
-    /// The next piece of a body; `None` at its end. `got` counts the bytes that came before.
+    /// The next piece of a body; `None` at its end. Each is waited for as long as a whole try may take: a stream may
+    /// run to the deadline, but not stand still for so long. `got` counts the bytes that came before.
     pub(super) async fn next_chunk(
         &self,
         cx: &Context,
         response: &mut Response,
         got: usize,
     ) -> Result<Option<Bytes>, ModelError> {
-        match self.before(cx, Instant::from_std(cx.deadline), response.chunk()).await? {
+        match self.before(cx, self.patience(cx), response.chunk()).await? {
             Ok(chunk) => Ok(chunk),
             Err(error) => Err(self.broke_off(&error, got)),
         }

@@ -40,10 +40,9 @@ mod upstream;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use sprat_task::model::{WireReply, WireRequest};
+use sprat_task::model::{NoReply, WireReply, WireRequest};
 use sprat_task::{
-    Attempt, Context, Input, Model, ModelError, ModelId, Price, Problem, Provenance, Sha256Hex, Task,
-    Upstream,
+    Attempt, Context, Input, Model, ModelId, Price, Problem, Provenance, Sha256Hex, Task, Upstream,
 };
 
 pub use api::ApiModel;
@@ -152,7 +151,7 @@ impl Upstream for RemoteModel {
         &'a self,
         cx: &'a Context,
         request: WireRequest,
-    ) -> BoxFuture<'a, Result<WireReply, ModelError>> {
+    ) -> BoxFuture<'a, Result<WireReply, NoReply>> {
         match self {
             Self::Api(api) => api.send(cx, request),
             Self::Replay(replay) => replay.send(cx, request),

@@ -38,9 +38,10 @@ impl Refusal {
         self.status >= 500 && !self.is_busy()
     }
 
-    /// Whether the model may have run, and been paid for, all the same: something between gave up waiting.
+    /// Whether the model may have run, and been paid for, all the same: something between lost it or gave up waiting.
+    /// For an error of its own (500, 503, 529) no provider asks money.
     pub(super) fn may_have_cost(&self) -> bool {
-        matches!(self.status, 408 | 504 | 522 | 524)
+        matches!(self.status, 408 | 502 | 504 | 520..=524)
     }
 
     /// What the provider says is wrong, in whatever shape it says so.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use sprat_task::model::{WireReply, WireRequest};
+use sprat_task::model::{NoReply, WireReply, WireRequest};
 use sprat_task::{
     Answer, Attempt, Context, Features, Input, Model, ModelError, ModelId, Money, Prediction, Price, Problem,
     Provenance, Score, Sha256Hex, Task, Upstream, Usage,
@@ -171,7 +171,7 @@ impl Upstream for ReplayModel {
         &'a self,
         cx: &'a Context,
         request: WireRequest,
-    ) -> BoxFuture<'a, Result<WireReply, ModelError>> {
+    ) -> BoxFuture<'a, Result<WireReply, NoReply>> {
         Box::pin(replay_wire::send(self, cx, request))
     }
 }

@@ -2,7 +2,7 @@
 
 use futures::stream::{self, StreamExt};
 use serde_json::json;
-use sprat_task::model::{WireReply, WireRequest};
+use sprat_task::model::{NoReply, WireReply, WireRequest};
 use sprat_task::{Context, ModelError};
 use sprat_wire::openai::chat::{ChatRequest, ChatResponse, Usage, chunks_of};
 use sprat_wire::{parse_body, sse::write_data};
@@ -14,7 +14,12 @@ pub(super) async fn send(
     model: &ReplayModel,
     cx: &Context,
     request: WireRequest,
-) -> Result<WireReply, ModelError> {
+) -> Result<WireReply, NoReply> {
+    // Nobody is paid for what a file says.
+    answer(model, cx, request).await.map_err(NoReply::unsent)
+}
+
+async fn answer(model: &ReplayModel, cx: &Context, request: WireRequest) -> Result<WireReply, ModelError> {
     if request.path != "/chat/completions" {
         return Err(ModelError::Refused("a file of answers speaks at /chat/completions only".to_owned()));
     }
@@ -39,6 +44,7 @@ pub(super) async fn send(
             ("x-sprat-provenance".to_owned(), model.provenance().to_string()),
         ],
         body: stream::iter(chunks.into_iter().map(|chunk| Ok(chunk.into_bytes()))).boxed(),
+        unknown_cost: false,
     })
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use reqwest::Response;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use sprat_task::model::{WireReply, WireRequest};
+use sprat_task::model::{NoReply, WireReply, WireRequest};
 use sprat_task::{Context, ModelError};
 
 use super::config::Provider;
@@ -40,23 +40,28 @@ pub(super) async fn send(
     provider: &Provider,
     cx: &Context,
     request: WireRequest,
-) -> Result<WireReply, ModelError> {
+) -> Result<WireReply, NoReply> {
     if !request.path.starts_with('/') || request.path.contains(['?', '#']) {
-        return Err(ModelError::Failed("a path below the provider's address begins with `/`".to_owned()));
+        let why = "a path below the provider's address begins with `/`".to_owned();
+        return Err(NoReply::unsent(ModelError::Failed(why)));
     }
-    let headers = outgoing(provider, &request.headers)?;
+    let headers = outgoing(provider, &request.headers).map_err(NoReply::unsent)?;
     let post = Post { path: request.path, headers, body: Bytes::from(request.body) };
-    let Call { got, slot, .. } = line.call(cx, &post).await.map_err(|NoCall { error, .. }| error)?;
+    let called = line.call(cx, &post).await;
+    let Call { got, slot, unknown_cost, .. } =
+        called.map_err(|NoCall { error, unknown_cost, .. }| NoReply { error, unknown_cost })?;
     Ok(match got {
         Got::Answer(response) => WireReply {
             status: response.status().as_u16(),
             headers: incoming(response.headers()),
             body: chunks(line, cx.clone(), response, slot),
+            unknown_cost,
         },
         Got::Refusal(refusal) => WireReply {
             status: refusal.status,
             headers: incoming(&refusal.headers),
             body: stream::once(async move { Ok(refusal.body) }).boxed(),
+            unknown_cost,
         },
     })
 }

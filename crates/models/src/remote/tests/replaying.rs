@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use futures::StreamExt;
-use sprat_task::model::WireRequest;
+use sprat_task::model::{NoReply, WireRequest};
 use sprat_task::{ModelError, Money};
 use sprat_wire::openai::chat::{ChunkAccumulator, StreamData, parse_stream_data};
 
@@ -201,5 +201,8 @@ async fn as_an_upstream_it_speaks_chat_whole_and_in_pieces() {
     }
     assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
     assert_eq!((whole.text(0), whole.usage().unwrap().prompt_tokens), (Some("refund"), Some(100)));
-    assert!(matches!(model.send(&cx, request(false, "never")).await, Err(ModelError::Unavailable(_))));
+    assert!(matches!(
+        model.send(&cx, request(false, "never")).await,
+        Err(NoReply { error: ModelError::Unavailable(_), unknown_cost: false })
+    ));
 }
