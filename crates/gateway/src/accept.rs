@@ -3,35 +3,70 @@
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
+use futures::StreamExt;
 use sprat_task::{Context, RequestId};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::Gateway;
 use crate::error::Refusal;
 
-/// A request as it arrived.
+/// A request as it arrived, its body whole.
 pub struct Arrival {
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its body; an error where it is too long or broke off.
-    pub body: Result<Bytes, BytesRejection>,
+    /// Its body.
+    pub body: Bytes,
+    /// The room that the body takes, to be held as long as the body is.
+    pub room: Option<OwnedSemaphorePermit>,
 }
 
-impl<S: Send + Sync> FromRequest<S> for Arrival {
-    type Rejection = std::convert::Infallible;
+impl FromRequest<Arc<Gateway>> for Arrival {
+    type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let headers = request.headers().clone();
-        let body = Bytes::from_request(request, state).await;
-        Ok(Self { headers, body })
+    async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Refusal> {
+        let limit = gateway.settings.client_timeout;
+        let (head, body) = request.into_parts();
+        let reading = tokio::time::timeout(limit, read(gateway, body));
+        let (body, room) = reading.await.map_err(|_| Refusal::too_slow(limit))??;
+        Ok(Self { headers: head.headers, body, room })
     }
+}
+
+/// Reads a body, as far as there is room for it beside those of all other requests.
+async fn read(gateway: &Gateway, body: Body) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Refusal> {
+    let limit = gateway.settings.body_limit;
+    let (mut whole, mut room) = (Vec::new(), None);
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| Refusal::request("the body broke off"))?;
+        if whole.len() + piece.len() > limit {
+            return Err(Refusal::too_long(limit));
+        }
+        whole.extend_from_slice(&piece);
+        make_room(&gateway.room, &mut room, whole.capacity())?;
+    }
+    Ok((Bytes::from(whole), room))
+}
+
+fn make_room(
+    all: &Arc<Semaphore>,
+    held: &mut Option<OwnedSemaphorePermit>,
+    bytes: usize,
+) -> Result<(), Refusal> {
+    let missing = bytes.div_ceil(1024) - held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+    let missing = u32::try_from(missing).map_err(|_| Refusal::crowded())?;
+    let more = all.clone().try_acquire_many_owned(missing).map_err(|_| Refusal::crowded())?;
+    match held {
+        Some(held) => held.merge(more),
+        None => *held = Some(more),
+    }
+    Ok(())
 }
 
 /// A request that may be answered.
@@ -86,7 +121,7 @@ impl Accepted {
             }
         };
         let max_error = text(&arrival.headers, "x-sprat-max-error")?.map(share).transpose()?;
-        let deadline = began + Duration::from_secs(gateway.settings.deadline_s);
+        let deadline = began + gateway.settings.deadline;
         let cx = Context { deadline, cancel: CancellationToken::new(), request: id.clone() };
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time_unix_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
@@ -109,16 +144,8 @@ fn share(text: &str) -> Result<f64, Refusal> {
     })
 }
 
-/// Where a body broke off or is too long.
-pub(crate) fn body(body: Result<Bytes, BytesRejection>, limit: usize) -> Result<Bytes, Refusal> {
-    body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Refusal::too_long(limit),
-        _ => Refusal::request("the body broke off"),
-    })
-}
-
 /// An id that no other request of this workspace has: the process's beginning, and a number.
-fn new_id() -> RequestId {
+pub(crate) fn new_id() -> RequestId {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     static PROCESS: std::sync::LazyLock<u64> = std::sync::LazyLock::new(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -10,7 +10,7 @@ use sprat_task::{Confidence, Outcome, RequestId};
 use sprat_wire::openai::chat::{ChatResponse, Usage, chunks_of};
 use sprat_wire::sse::write_data;
 
-use crate::accept::Accepted;
+use crate::accept::{Accepted, new_id};
 use crate::answer::Answered;
 use crate::decode::Call;
 use crate::pass::Passed;
@@ -49,6 +49,11 @@ pub fn encode(accepted: &Accepted, route: &Route, call: &Call, answered: Answere
 pub fn named(id: &RequestId, mut response: Response) -> Response {
     set(response.headers_mut(), "x-request-id", id.as_str());
     response
+}
+
+/// The same for replies that no stage has named: a request that was not accepted, a path that nobody serves.
+pub async fn always_named(response: Response) -> Response {
+    if response.headers().contains_key("x-request-id") { response } else { named(&new_id(), response) }
 }
 
 fn decided(accepted: &Accepted, call: &Call, shape: &Shape, climbed: &Climbed) -> Response {

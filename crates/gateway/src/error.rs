@@ -1,5 +1,7 @@
 //! Every error in OpenAI's four keys, with the status that clients act on.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -44,6 +46,13 @@ impl Refusal {
         let body =
             ErrorBody::new("overloaded_error", "too many requests are under way; try again in a moment");
         Self { retry_after_ms: Some(1_000), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, body) }
+    }
+
+    /// A body that took too long to come.
+    pub fn too_slow(limit: Duration) -> Self {
+        let message = format!("the body did not come within {} seconds", limit.as_secs_f64());
+        let body = ErrorBody::new(INVALID, message).with_code("request_timeout");
+        Self::new(StatusCode::REQUEST_TIMEOUT, body)
     }
 
     /// A body that is too long, in bytes.

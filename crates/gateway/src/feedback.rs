@@ -13,7 +13,7 @@ use sprat_wire::feedback::{Feedback as Said, Thumbs};
 use sprat_wire::parse_body;
 
 use crate::Gateway;
-use crate::accept::{Accepted, Arrival, body};
+use crate::accept::{Accepted, Arrival};
 use crate::encode;
 use crate::error::Refusal;
 
@@ -31,7 +31,7 @@ pub async fn feedback(State(gateway): State<Arc<Gateway>>, arrival: Arrival) -> 
 }
 
 fn keep(gateway: &Gateway, accepted: &Accepted, arrival: Arrival) -> Result<Response, Refusal> {
-    let raw = body(arrival.body, gateway.settings.body_limit)?;
+    let raw = arrival.body;
     let said: Said = parse_body(&raw)
         .map_err(|error| Refusal::request(format!("the body can't be read as feedback: {error}")))?;
     said.check().map_err(|error| Refusal::request(error.to_string()))?;

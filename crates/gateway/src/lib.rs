@@ -12,11 +12,12 @@
 //! | record | What did it do and cost? | [`record`] |
 //!
 //! Beside them: [`current`] (what answers now, exchanged while requests run), [`error`] (every error in OpenAI's four
-//! keys), [`metrics`], [`server`] (sockets, and how to leave). The models come through `LadderLoader`: this crate knows
+//! keys), [`metrics`], [`server`] (addresses, and how to leave), `connection` (sockets, read and written in time). The models come through `LadderLoader`: this crate knows
 //! none of them.
 
 pub mod accept;
 pub mod answer;
+mod connection;
 pub mod current;
 pub mod decode;
 pub mod encode;
@@ -31,9 +32,11 @@ pub mod server;
 pub mod shape;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
@@ -48,6 +51,7 @@ use record::Record;
 use resolve::resolve;
 pub use server::{Addresses, Server};
 use sprat_store::Store;
+use tokio::sync::Semaphore;
 
 /// How the gateway behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,13 +62,27 @@ pub struct Settings {
     pub body_limit: usize,
     /// Requests that may be under way at once; more are told to come back.
     pub most_at_once: usize,
-    /// How long an answer may take, in seconds.
-    pub deadline_s: u64,
+    /// Room for the bodies of all requests under way together, in bytes; beyond it requests are told to come back.
+    pub bodies_limit: usize,
+    /// How long an answer may take.
+    pub deadline: Duration,
+    /// How long a client may take to send a request's head, then its body, and to take anything of the reply.
+    pub client_timeout: Duration,
+    /// Connections that may be open at once; more wait to be taken in.
+    pub most_connections: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { shadow: false, body_limit: 32 << 20, most_at_once: 1024, deadline_s: 600 }
+        Self {
+            shadow: false,
+            body_limit: 32 << 20,
+            most_at_once: 1024,
+            bodies_limit: 1 << 30,
+            deadline: Duration::from_secs(600),
+            client_timeout: Duration::from_secs(60),
+            most_connections: 10_000,
+        }
     }
 }
 
@@ -74,14 +92,18 @@ pub struct Gateway {
     pub(crate) current: Current,
     pub(crate) store: Store,
     pub(crate) metrics: Metrics,
-    pub(crate) places: Arc<tokio::sync::Semaphore>,
+    pub(crate) places: Arc<Semaphore>,
+    /// Room for the bodies of requests, in KiB.
+    pub(crate) room: Arc<Semaphore>,
 }
 
 impl Gateway {
     /// A gateway over a store, with nothing loaded yet.
     pub fn new(settings: Settings, store: Store) -> Self {
-        let places = Arc::new(tokio::sync::Semaphore::new(settings.most_at_once));
-        Self { settings, current: Current::default(), store, metrics: Metrics::default(), places }
+        let places = Arc::new(Semaphore::new(settings.most_at_once));
+        let room = settings.bodies_limit.div_ceil(1024).min(Semaphore::MAX_PERMITS);
+        let room = Arc::new(Semaphore::new(room));
+        Self { settings, current: Current::default(), store, metrics: Metrics::default(), places, room }
     }
 
     /// What answers now.
@@ -92,7 +114,6 @@ impl Gateway {
 
 /// What clients see.
 pub fn routes(gateway: Arc<Gateway>) -> Router {
-    let body_limit = DefaultBodyLimit::max(gateway.settings.body_limit);
     Router::new()
         .route("/v1/chat/completions", post(chat))
         .route("/v1/embeddings", post(pass::embeddings))
@@ -102,7 +123,7 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/v1/feedback", post(feedback::feedback))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
-        .layer(body_limit)
+        .layer(map_response(encode::always_named))
         .with_state(gateway)
 }
 
@@ -125,7 +146,7 @@ async fn chat(State(gateway): State<Arc<Gateway>>, arrival: Arrival) -> Response
     };
     let id = accepted.id.clone();
     let answered: Result<Response, Refusal> = async {
-        let call = decode(arrival, gateway.settings.body_limit)?;
+        let call = decode(arrival)?;
         let route = resolve(&gateway.current.deployed(), &call)?;
         let record = Record::begin(&gateway, &accepted, &route);
         let answered = answer(&gateway, &accepted, &route, &call, record).await?;

@@ -17,7 +17,7 @@ use sprat_wire::openai::error::ErrorBody;
 use sprat_wire::parse_body;
 
 use crate::Gateway;
-use crate::accept::{Accepted, Arrival, body};
+use crate::accept::{Accepted, Arrival};
 use crate::decode::Call;
 use crate::encode;
 use crate::error::Refusal;
@@ -183,7 +183,7 @@ async fn pass_other(
     arrival: Arrival,
     path: &str,
 ) -> Result<Response, Refusal> {
-    let raw = body(arrival.body, gateway.settings.body_limit)?;
+    let raw = arrival.body;
     let asked: Map<String, Value> =
         parse_body(&raw).map_err(|error| Refusal::request(format!("the body can't be read: {error}")))?;
     let Some(name) = asked.get("model").and_then(Value::as_str) else {

@@ -4,16 +4,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::serve::ListenerExt;
 use sprat_cascade::LadderLoader;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::connection::{Manners, serve};
 use crate::{Gateway, management, routes};
 
 /// Streams that still run this long after the wish to stop are cut.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Connections of operators at once.
+const OPERATORS: usize = 64;
 
 /// Where a server listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,21 +75,22 @@ impl Server {
     /// Serves until cancelled, then finishes the requests under way and the ledger.
     pub async fn run(self, cancel: CancellationToken) -> Result<(), ServeError> {
         let Self { gateway, loader, clients, operators } = self;
+        let manners = Manners {
+            most: gateway.settings.most_connections,
+            client_timeout: gateway.settings.client_timeout,
+            patience: PATIENCE,
+        };
         let following = {
-            let (gateway, cancel) = (gateway.clone(), cancel.clone());
-            tokio::spawn(async move { gateway.current.follow(loader.as_ref(), &cancel).await })
+            let (gateway, cancel, runtime) = (gateway.clone(), cancel.clone(), Handle::current());
+            // Loading reads and checks files, and the store may keep it waiting: not on the threads that serve.
+            tokio::task::spawn_blocking(move || {
+                runtime.block_on(gateway.current.follow(loader.as_ref(), &cancel));
+            })
         };
-        let operating = tokio::spawn(serve(operators, management(gateway.clone()), cancel.clone()));
-        let serving = serve(clients, routes(gateway.clone()), cancel.clone());
-        let patience = async {
-            cancel.cancelled().await;
-            tokio::time::sleep(PATIENCE).await;
-        };
-        let served = tokio::select! {
-            served = serving => served,
-            () = patience => Ok(()),
-        };
-        cancel.cancel();
+        let watched = Manners { most: OPERATORS, ..manners };
+        let operating =
+            tokio::spawn(serve(operators, management(gateway.clone()), watched, CancellationToken::new()));
+        serve(clients, routes(gateway.clone()), manners, cancel).await;
         let _ = following.await;
         operating.abort();
         let store = gateway.store.clone();
@@ -94,16 +98,10 @@ impl Server {
         if !matches!(settled, Ok(Ok(()))) {
             tracing::warn!("some records wait in the spool; the next start takes them over");
         }
-        Ok(served?)
+        Ok(())
     }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|error| ServeError::Bind { address, error })
-}
-
-async fn serve(listener: TcpListener, routes: Router, cancel: CancellationToken) -> std::io::Result<()> {
-    // A chunk that waits for the next one to fill a packet is a chunk that comes late.
-    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
-    axum::serve(listener, routes).with_graceful_shutdown(async move { cancel.cancelled().await }).await
 }

@@ -29,7 +29,7 @@ pub const BUILT_IN: &str = "linear";
 /// A workspace's settings, validated.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the gateway listens.
+    /// Where the gateway listens, and what it puts up with.
     pub server: Server,
     /// Where everything is remembered: `sqlite:PATH` or `postgres://…`, as written.
     pub store: String,
@@ -41,13 +41,21 @@ pub struct Config {
     pub defaults: Defaults,
 }
 
-/// Where the gateway listens.
+/// Where the gateway listens, and what it puts up with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Server {
     /// For applications.
     pub listen: SocketAddr,
     /// For health checks and metrics.
     pub management: SocketAddr,
+    /// How long an answer may take, in milliseconds.
+    pub deadline_ms: u64,
+    /// How long a client may take to send a request and to take the reply, in milliseconds.
+    pub client_timeout_ms: u64,
+    /// Requests that may be under way at once.
+    pub most_at_once: usize,
+    /// Connections that may be open at once.
+    pub most_connections: usize,
 }
 
 /// What commands use unless told otherwise.
@@ -64,6 +72,10 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7077)),
             management: SocketAddr::from(([127, 0, 0, 1], 7078)),
+            deadline_ms: 600_000,
+            client_timeout_ms: 60_000,
+            most_at_once: 1_024,
+            most_connections: 10_000,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use sprat_gateway::server::ServeError;
@@ -48,7 +49,16 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
         only_this_machine(name, address)?;
     }
     let store = workspace.store()?;
-    let settings = Settings { shadow: args.shadow, ..Settings::default() };
+    allow_many_connections();
+    let server = workspace.config.server;
+    let settings = Settings {
+        shadow: args.shadow,
+        most_at_once: server.most_at_once,
+        deadline: Duration::from_millis(server.deadline_ms),
+        client_timeout: Duration::from_millis(server.client_timeout_ms),
+        most_connections: server.most_connections,
+        ..Settings::default()
+    };
     let gateway = Arc::new(Gateway::new(settings, store.clone()));
     let loader = Arc::new(Loader::new(app, workspace, store));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -60,6 +70,19 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
         tell(app, &gateway, server.addresses().map_err(failure)?, args.shadow);
         server.run(app.cancel().clone()).await.map_err(failure)
     })
+}
+
+/// As many open files as the system allows this process: each connection is one, and most systems begin with 1,024.
+fn allow_many_connections() {
+    #[cfg(unix)]
+    {
+        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+        let raised = getrlimit(Resource::RLIMIT_NOFILE)
+            .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+        if let Err(error) = raised {
+            tracing::warn!("the limit of open files stays as it is: {error}");
+        }
+    }
 }
 
 /// Keys don't exist yet, and without them whoever reaches the address spends the owner's money.

@@ -14,6 +14,10 @@ use super::{Defaults, Server};
 struct ServerTable {
     listen: Option<Spanned<String>>,
     management: Option<Spanned<String>>,
+    deadline_ms: Option<Spanned<i64>>,
+    client_timeout_ms: Option<Spanned<i64>>,
+    most_at_once: Option<Spanned<i64>>,
+    most_connections: Option<Spanned<i64>>,
 }
 
 #[derive(Deserialize)]
@@ -39,9 +43,20 @@ struct DefaultsTable {
 pub fn server(source: &Source, value: Spanned<DeValue<'_>>) -> Result<Server, Problem> {
     let table: ServerTable = source.parse_part(value)?;
     let defaults = Server::default();
+    let ms = |name: &str, value: &Option<Spanned<i64>>| whole(source, name, value.as_ref(), 1, 86_400_000);
+    let most = |name: &str, value: &Option<Spanned<i64>>| {
+        let whole = whole(source, name, value.as_ref(), 1, 1_000_000)?;
+        Ok::<_, Problem>(whole.and_then(|most| usize::try_from(most).ok()))
+    };
     let server = Server {
         listen: address(source, table.listen.as_ref(), defaults.listen)?,
         management: address(source, table.management.as_ref(), defaults.management)?,
+        deadline_ms: ms("deadline_ms", &table.deadline_ms)?.unwrap_or(defaults.deadline_ms),
+        client_timeout_ms: ms("client_timeout_ms", &table.client_timeout_ms)?
+            .unwrap_or(defaults.client_timeout_ms),
+        most_at_once: most("most_at_once", &table.most_at_once)?.unwrap_or(defaults.most_at_once),
+        most_connections: most("most_connections", &table.most_connections)?
+            .unwrap_or(defaults.most_connections),
     };
     match table.management.as_ref().or(table.listen.as_ref()) {
         Some(at) if server.listen == server.management => Err(source

@@ -64,6 +64,10 @@ pub fn of_config(config: &Config, source: &Source, root: &std::path::Path) -> Ve
     let mut all = Settings { source: Some(source), list: Vec::new() };
     all.add(&["server", "listen"], config.server.listen.to_string());
     all.add(&["server", "management"], config.server.management.to_string());
+    all.add(&["server", "deadline_ms"], config.server.deadline_ms);
+    all.add(&["server", "client_timeout_ms"], config.server.client_timeout_ms);
+    all.add(&["server", "most_at_once"], config.server.most_at_once);
+    all.add(&["server", "most_connections"], config.server.most_connections);
     all.add(&["store", "url"], without_password(&config.store));
     all.add_or(&["prices", "file"], config.prices.clone(), "the table that comes with Sprat");
     all.add(&["defaults", "seed"], config.defaults.seed);
