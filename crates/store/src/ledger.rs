@@ -60,8 +60,10 @@ impl Ledger<'_> {
                 Ok(())
             }
             Err(error) => {
-                parts.spool.lose(entry.task.clone(), entry.time_unix_ms.div_euclid(HOUR_MS));
-                parts.writer.nudge();
+                // Once is enough: a writer that can't write tries again by itself, and its inbox must not grow.
+                if parts.spool.lose(entry.task.clone(), entry.time_unix_ms.div_euclid(HOUR_MS)) {
+                    parts.writer.nudge();
+                }
                 Err(error)
             }
         }

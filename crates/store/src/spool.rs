@@ -218,9 +218,12 @@ impl Spool {
         remove(finished)
     }
 
-    /// Counts a record that could not be kept.
-    pub(crate) fn lose(&self, task: TaskName, hour: i64) {
-        *self.state().lost.entry((task, hour)).or_default() += 1;
+    /// Counts a record that could not be kept. Says whether it is the first since the losses were last written down.
+    pub(crate) fn lose(&self, task: TaskName, hour: i64) -> bool {
+        let mut state = self.state();
+        let is_first = state.lost.is_empty();
+        *state.lost.entry((task, hour)).or_default() += 1;
+        is_first
     }
 
     /// What has been lost since this was last asked, to be written down.
