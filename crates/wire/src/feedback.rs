@@ -86,4 +86,18 @@ mod tests {
             assert_eq!(parse_body::<Feedback>(body.as_bytes()).unwrap().check(), expected, "{body}");
         }
     }
+
+    const WHOLE: &str = r#"{"request_id": "req-1", "label": "refund", "thumbs": "up", "demonstration": {"a": [1, null]},
+        "comment": "it was late", "more": {"x": 0.5}}"#;
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_read_as_feedback_is_written_and_read_again(body in crate::mutated::mutated(WHOLE)) {
+            if let Ok(read) = parse_body::<Feedback>(body.as_bytes()) {
+                let _ = read.check();
+                let written = serde_json::to_vec(&read).unwrap();
+                proptest::prop_assert_eq!(parse_body::<Feedback>(&written).unwrap(), read);
+            }
+        }
+    }
 }

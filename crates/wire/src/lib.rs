@@ -22,6 +22,8 @@ mod body;
 pub mod feedback;
 mod lenient;
 pub mod log;
+#[cfg(test)]
+mod mutated;
 pub mod openai;
 pub mod sse;
 mod text_or_list;

@@ -233,3 +233,30 @@ fn the_keys_of_each_kind_are_those_its_table_reads() {
         }
     }
 }
+
+/// The example with a few places cut out or exchanged.
+fn almost() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let pieces = ["\"", "=", "[", "]", "[[", "\n", "nan", "-1", "1979-05-27", "{", "}", "#", "\u{0}", "é"];
+    let edit = (any::<prop::sample::Index>(), 0_usize..12, prop::sample::select(pieces.to_vec()));
+    prop::collection::vec(edit, 0..5).prop_map(|edits| {
+        let mut text: Vec<char> = DESIGN.chars().collect();
+        for (at, length, piece) in edits {
+            let from = at.index(text.len());
+            text.splice(from..(from + length).min(text.len()), piece.chars());
+        }
+        text.into_iter().collect()
+    })
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_file_with_any_mistake_is_a_configuration_or_problems_with_their_place(text in almost()) {
+        if let Err(problems) = read(&source(&text)) {
+            proptest::prop_assert!(!problems.is_empty());
+            for problem in problems {
+                proptest::prop_assert!(problem.to_string().contains("sprat.toml"), "{}", problem);
+            }
+        }
+    }
+}

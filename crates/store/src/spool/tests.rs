@@ -123,3 +123,26 @@ fn a_limit_refuses_what_is_too_much_and_leaves_the_rest_whole() {
     assert!(matches!(spool.append(b"ten bytes more"), Err(StoreError::Full { .. })));
     assert_eq!(drain(&spool), ["ten bytes!"]);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+    #[test]
+    fn whatever_stands_in_a_segment_its_whole_records_come_out_and_the_rest_is_told(
+        records in proptest::collection::vec(proptest::collection::vec(proptest::prelude::any::<u8>(), 1..40), 0..6),
+        tail in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let framed = records.iter().flat_map(|record| frame::frame(record).unwrap());
+        std::fs::write(folder.path().join("00.spool1"), framed.chain(tail.clone()).collect::<Vec<u8>>()).unwrap();
+        let spool = open(folder.path(), &HashMap::new());
+        let (mut out, mut end) = (Vec::new(), None);
+        while let Some(batch) = spool.next_batch().unwrap() {
+            out.extend(batch.records.iter().map(|(_, bytes)| bytes.clone()));
+            end = end.or(batch.end);
+            spool.applied(&batch, batch.until).unwrap();
+        }
+        // Random bytes are a record once in four thousand million times.
+        proptest::prop_assert_eq!(out, records);
+        proptest::prop_assert_eq!(end.is_some(), !tail.is_empty());
+    }
+}

@@ -180,3 +180,28 @@ fn a_task_name_is_safe_in_a_path() {
     let said = read_task("../evil", &source, |_| Err(String::new())).expect_err("refused").to_string();
     assert!(said.starts_with("error: `../evil` can't name a task"), "{said}");
 }
+
+/// The example with a few places cut out or exchanged.
+fn almost() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let pieces = ["\"", "=", "[", "]", "[[", "\n", "nan", "-1", "1979-05-27", "{", "}", "#", "\u{0}", "é"];
+    let edit = (any::<prop::sample::Index>(), 0_usize..12, prop::sample::select(pieces.to_vec()));
+    prop::collection::vec(edit, 0..5).prop_map(|edits| {
+        let mut text: Vec<char> = DESIGN_EXAMPLE.chars().collect();
+        for (at, length, piece) in edits {
+            let from = at.index(text.len());
+            text.splice(from..(from + length).min(text.len()), piece.chars());
+        }
+        text.into_iter().collect()
+    })
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_file_with_any_mistake_is_a_task_or_a_problem_with_its_place(text in almost()) {
+        if let Err(problem) = read(&text) {
+            proptest::prop_assert!(!problem.message.is_empty());
+            proptest::prop_assert!(problem.to_string().contains("tasks/tickets.toml"), "{}", problem);
+        }
+    }
+}

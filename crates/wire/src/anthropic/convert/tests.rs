@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::anthropic::messages::{ErrorBody, MessagesResponse, StreamEvent};
-use crate::openai::chat::{ChatRequest, ChunkAccumulator, FinishReason};
+use crate::openai::chat::{ChatRequest, ChunkAccumulator, FinishReason, StreamData, parse_stream_data};
 use crate::sse::SseParser;
 
 fn chat(body: Value) -> ChatRequest {
@@ -328,4 +328,56 @@ fn an_error_in_the_middle_of_a_stream_is_an_error() {
     .unwrap();
     let error = StreamTranslator::new(None, 0).push(&event).unwrap_err();
     assert_eq!(error.error.message, "Overloaded");
+}
+
+/// A stream with thinking, text and a tool call.
+const A_STREAM: &str = r#"event: message_start
+data: {"type":"message_start","message":{"id":"m","type":"message","role":"assistant","content":[],"model":"c","stop_reason":null,"usage":{"input_tokens":25,"output_tokens":1}}}
+
+data: {"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":""}}
+
+data: {"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}
+
+data: {"type":"content_block_stop","index":0}
+
+data: {"type":"content_block_start","index":1,"content_block":{"type":"text","text":""}}
+
+data: {"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"hello"}}
+
+data: {"type":"content_block_stop","index":1}
+
+data: {"type":"content_block_start","index":2,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}}
+
+data: {"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":"{}"}}
+
+data: {"type":"content_block_stop","index":2}
+
+data: {"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":15}}
+
+data: {"type":"message_stop"}
+
+"#;
+
+proptest::proptest! {
+    #[test]
+    fn any_stream_becomes_pieces_that_openai_clients_read(
+        stream in crate::mutated::mutated(A_STREAM),
+        tool in proptest::option::of(proptest::sample::select(vec!["f", "g"])),
+    ) {
+        let (mut parser, mut events) = (SseParser::new(), Vec::new());
+        parser.push(stream.as_bytes(), &mut events).unwrap();
+        events.extend(parser.finish());
+        let mut translator = StreamTranslator::new(tool.map(str::to_owned), 0);
+        let mut whole = ChunkAccumulator::new();
+        for event in events {
+            let Ok(event) = serde_json::from_str::<StreamEvent>(&event.data) else { continue };
+            let Ok(Some(chunk)) = translator.push(&event) else { continue };
+            let written = serde_json::to_string(&chunk).unwrap();
+            let read = parse_stream_data(&written).unwrap();
+            proptest::prop_assert_eq!(read, StreamData::Chunk(Box::new(chunk.clone())));
+            whole.push(&chunk);
+        }
+        whole.push(&translator.usage_chunk());
+        let _ = whole.finish();
+    }
 }

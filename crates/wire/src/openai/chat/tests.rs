@@ -342,4 +342,27 @@ proptest! {
         }
         let _ = parse_stream_data(&text);
     }
+
+    #[test]
+    fn whatever_is_read_as_a_request_is_written_and_read_again(body in crate::mutated::mutated(A_REQUEST)) {
+        if let Ok(read) = parse_body::<ChatRequest>(body.as_bytes()) {
+            let _ = (read.is_stream(), read.wants_stream_usage(), read.system_prompt(), read.last_user_text());
+            let _ = crate::anthropic::convert::to_anthropic(&read);
+            let written = serde_json::to_vec(&read).unwrap();
+            prop_assert_eq!(parse_body::<ChatRequest>(&written).unwrap(), read);
+        }
+    }
 }
+
+/// A request with most of what a request can have.
+const A_REQUEST: &str = r#"{"model": "m", "stream": true, "stream_options": {"include_usage": true}, "n": 1, "stop": ["END"],
+    "messages": [{"role": "system", "content": "Route the ticket."},
+        {"role": "user", "content": [{"type": "text", "text": "late"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]},
+        {"role": "assistant", "content": null, "tool_calls": [
+            {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"page\":1}"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "12.50"}],
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}], "tool_choice": "auto",
+    "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object", "properties":
+        {"label": {"enum": ["a", "b"]}}, "required": ["label"]}}},
+    "temperature": 0.5, "max_completion_tokens": 30, "logprobs": false, "seed": 7, "unknown": {"kept": [1, null]}}"#;
