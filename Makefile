@@ -6,7 +6,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 CLIENTS := clients-python clients-node clients-langchain clients-litellm
 
-.PHONY: help demo test check bench tools clients $(CLIENTS)
+.PHONY: help demo test check bench bench-gateway tools clients $(CLIENTS)
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -35,6 +35,9 @@ check: tools ## format, lints and licences, as far as the tools are there
 
 bench: ## the tables of docs/benchmarks.md, beside their peers (about an hour)
 	bench/run all
+
+bench-gateway: tools ## what the gateway adds to a call, beside other gateways (about 25 minutes)
+	bench/gateway/run all
 
 clients: tools ## what others wrote against `sprat serve`: the four below (needs Python, Node and npm; not in `make test`)
 	$(CARGO) build --workspace --bins
