@@ -20,6 +20,10 @@ pub enum Who {
     Sprat,
     /// The ledger in memory (tmpfs): the same code, without waiting for a disk.
     SpratInMemory,
+    /// In shadow over a task that it has learned: the large model answers, the small one is asked as well.
+    SpratShadow,
+    /// The same, and texts are kept.
+    SpratCapture,
     Switchyard,
     Firstpass,
     Llmg,
@@ -46,10 +50,12 @@ pub struct Gateway {
 }
 
 impl Who {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Floor,
         Self::Sprat,
         Self::SpratInMemory,
+        Self::SpratShadow,
+        Self::SpratCapture,
         Self::Switchyard,
         Self::Firstpass,
         Self::Llmg,
@@ -63,6 +69,8 @@ impl Who {
             Self::Floor => "floor",
             Self::Sprat => "sprat",
             Self::SpratInMemory => "sprat-memory",
+            Self::SpratShadow => "sprat-shadow",
+            Self::SpratCapture => "sprat-capture",
             Self::Switchyard => "switchyard",
             Self::Firstpass => "firstpass",
             Self::Llmg => "llmg",
@@ -77,6 +85,8 @@ impl Who {
             Self::Floor => "nobody (the floor)",
             Self::Sprat => "**Sprat**, ledger on disk",
             Self::SpratInMemory => "**Sprat**, ledger in memory",
+            Self::SpratShadow => "**Sprat**, in shadow",
+            Self::SpratCapture => "**Sprat**, in shadow, capture on",
             Self::Switchyard => "Switchyard",
             Self::Firstpass => "firstpass, receipts",
             Self::Llmg => "llmg, no records",
@@ -87,7 +97,16 @@ impl Who {
 
     /// Somebody else's.
     pub fn is_peer(self) -> bool {
-        !matches!(self, Self::Floor | Self::Sprat | Self::SpratInMemory)
+        self != Self::Floor && !self.is_sprat()
+    }
+
+    fn is_sprat(self) -> bool {
+        matches!(self, Self::Sprat | Self::SpratInMemory) || self.is_in_shadow()
+    }
+
+    /// It is asked what its task can answer, and answers as if it could not.
+    pub fn is_in_shadow(self) -> bool {
+        matches!(self, Self::SpratShadow | Self::SpratCapture)
     }
 
     /// It can't be told to listen on this machine's own address only.
@@ -105,13 +124,14 @@ impl Who {
             Self::SpratInMemory => places.memory.join(self.word()),
             _ => places.work.join(self.word()),
         };
-        let workspace = match self {
-            Self::Sprat | Self::SpratInMemory => {
-                Some(Workspace::new(folder.clone(), &places.sprat, mock.port)?)
-            }
-            _ => None,
-        };
         fs::create_dir_all(&folder)?;
+        let workspace = match self.is_sprat() {
+            true => Some(Workspace::new(folder.clone(), &places.sprat, mock.port)?),
+            false => None,
+        };
+        if let Some(workspace) = workspace.as_ref().filter(|_| self.is_in_shadow()) {
+            workspace.learn_tickets(self == Self::SpratCapture)?;
+        }
         let port = free_port()?;
         let upstream = format!("http://127.0.0.1:{}/v1", mock.port);
         let launch = self.launch(places, folder, workspace.as_ref(), port, &upstream)?;
@@ -123,6 +143,7 @@ impl Who {
         };
         let process = Process::start(places.gateway_core, launch, port).await?;
         let model = match self {
+            who if who.is_in_shadow() => "auto",
             Self::Sprat | Self::SpratInMemory => "large",
             Self::Llmg => "openai/mock",
             _ => "mock",
@@ -148,8 +169,10 @@ impl Who {
         let mut environment = Vec::new();
         let line: Vec<String> = match self {
             Self::Floor => Vec::new(),
-            Self::Sprat | Self::SpratInMemory => {
-                workspace.context("no workspace")?.serve(port, free_port()?)
+            Self::Sprat | Self::SpratInMemory | Self::SpratShadow | Self::SpratCapture => {
+                let mut line = workspace.context("no workspace")?.serve(port, free_port()?);
+                line.extend(self.is_in_shadow().then(|| "--shadow".to_owned()));
+                line
             }
             Self::Switchyard => {
                 let routes = format!(
@@ -162,8 +185,16 @@ impl Who {
                 environment.push(("RUST_LOG", "warn".to_owned()));
                 let binary = peer("bin/switchyard-server")?;
                 let port = port.to_string();
-                [binary, "--config".into(), "routes.toml".into(), "--host".into(), host, "--port".into(), port]
-                    .into()
+                [
+                    binary,
+                    "--config".into(),
+                    "routes.toml".into(),
+                    "--host".into(),
+                    host,
+                    "--port".into(),
+                    port,
+                ]
+                .into()
             }
             Self::Firstpass => {
                 let bare = upstream.trim_end_matches("/v1").to_owned();
@@ -197,13 +228,16 @@ impl Who {
                 );
                 fs::write(folder.join("config.yaml"), config)?;
                 environment.extend([
+                    // As the others: no key is asked for, and nobody but this machine can come in.
+                    ("LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY", "true".to_owned()),
                     ("LITELLM_LOG", "ERROR".to_owned()),
                     ("LITELLM_LOCAL_MODEL_COST_MAP", "True".to_owned()),
                     ("NO_PROXY", "*".to_owned()),
                 ]);
                 let binary = peer("litellm/bin/litellm")?;
                 let port = port.to_string();
-                let rest = ["--config", "config.yaml", "--host", &host, "--port", &port, "--num_workers", "1"];
+                let rest =
+                    ["--config", "config.yaml", "--host", &host, "--port", &port, "--num_workers", "1"];
                 std::iter::once(binary).chain(rest.map(str::to_owned)).collect()
             }
         };

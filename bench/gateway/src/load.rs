@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::client::Client;
 use crate::clock;
+use crate::sprat::SYSTEM;
 
 /// Calls that may be open at once; what comes on top is an error, as it would be for a client that runs out of sockets.
 const MOST_OPEN: usize = 1_000;
@@ -21,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Ask {
     pub model: String,
     pub stream: bool,
+    /// The answer is to be one of these.
+    pub labels: Option<Rc<[String]>>,
     /// Asked in turn; each call is told its number beside.
     pub texts: Rc<[String]>,
 }
@@ -42,14 +45,22 @@ pub struct Window {
 impl Ask {
     fn body(&self, number: u64) -> Bytes {
         let text = &self.texts[number as usize % self.texts.len()];
-        let body = serde_json::json!({
+        let mut body = serde_json::json!({
             "model": self.model,
-            "messages": [{"role": "user", "content": text}],
+            "messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}],
             "temperature": 0,
             "max_tokens": 64,
             "stream": self.stream,
             "user": format!("call-{number}"),
         });
+        if let Some(labels) = &self.labels {
+            let team = serde_json::json!({"type": "string", "enum": &labels[..]});
+            let schema = serde_json::json!({
+                "type": "object", "properties": {"team": team}, "required": ["team"], "additionalProperties": false,
+            });
+            let named = serde_json::json!({"name": "team", "strict": true, "schema": schema});
+            body["response_format"] = serde_json::json!({"type": "json_schema", "json_schema": named});
+        }
         Bytes::from(body.to_string())
     }
 }

@@ -21,6 +21,7 @@ mod sprat;
 mod tables;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
 
@@ -35,7 +36,7 @@ bench/gateway/run [beside|small|memory|all] [--quick] [--only NAME,NAME] [--writ
   small    answers of the linear rung a second
   memory   what the gateway holds over many requests and streams
   --quick  short windows and few rates: about 4 minutes for all; the full measurement takes up to 25
-  --only   floor, sprat, sprat-memory, switchyard, firstpass, llmg, portkey, litellm
+  --only   floor, sprat, sprat-memory, sprat-shadow, sprat-capture, switchyard, firstpass, llmg, portkey, litellm
   --write  replace the marked sections of docs/benchmarks.md";
 
 /// The one the generator, the mock and this program run on; the gateway gets the next.
@@ -51,11 +52,24 @@ struct Wanted {
     command: String,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     let wanted = wanted(std::env::args().skip(1))?;
     let cores = std::thread::available_parallelism()?;
     let online = std::fs::read_to_string("/proc/cpuinfo")?.matches("processor\t").count();
-    ensure!(online > GATEWAY_CORE, "two cores are needed, one for the gateway and one for the rest; there is {cores}");
+    ensure!(
+        online > GATEWAY_CORE,
+        "two cores are needed, one for the gateway and one for the rest; there is {cores}"
+    );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
     runtime.block_on(local.run_until(async {
@@ -86,9 +100,7 @@ fn wanted(arguments: impl Iterator<Item = String>) -> anyhow::Result<Wanted> {
             "--only" => {
                 let names = arguments.next().context(USAGE)?;
                 wanted.command += &format!(" {names}");
-                let find = |name: &str| {
-                    Who::ALL.into_iter().find(|who| who.word() == name).with_context(|| USAGE.to_owned())
-                };
+                let find = |name: &str| Who::ALL.into_iter().find(|who| who.word() == name).context(USAGE);
                 wanted.only = names.split(',').map(find).collect::<Result<_, _>>()?;
             }
             _ => bail!("{USAGE}"),
@@ -109,7 +121,9 @@ async fn measure(wanted: Wanted) -> anyhow::Result<()> {
         for &who in &wanted.only {
             eprintln!("{}", who.name());
             if who.listens_everywhere() && !wanted.private {
-                eprintln!("  SKIPPED: it listens on every address, and there is no network namespace to keep it in");
+                eprintln!(
+                    "  SKIPPED: it listens on every address, and there is no network namespace to keep it in"
+                );
                 continue;
             }
             match parts::beside(who, &places, &mock, wanted.pace).await {

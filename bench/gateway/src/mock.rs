@@ -82,7 +82,8 @@ async fn serve(connection: TcpStream, state: Rc<State>) {
     let _ = connection.set_nodelay(true);
     let service = service_fn(move |request| answer(request, state.clone()));
     // A client that hangs up ends its connection, and nothing else.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
+    let _ =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
 }
 
 #[derive(Deserialize)]
@@ -139,7 +140,7 @@ async fn answer(request: Request<Incoming>, state: Rc<State>) -> Result<Response
 
 fn whole(id: u64, usage: &str) -> Bytes {
     Bytes::from(format!(
-        r#"{{"id":"chatcmpl-{id}","object":"chat.completion","created":1700000000,"model":"mock","choices":[{{"index":0,"message":{{"role":"assistant","content":"The team for this ticket is billing, because it asks about an invoice."}},"finish_reason":"stop"}}],"usage":{usage}}}"#
+        r#"{{"id":"chatcmpl-{id}","object":"chat.completion","created":1700000000,"model":"mock","choices":[{{"index":0,"message":{{"role":"assistant","content":"{{\"team\":\"billing\"}}"}},"finish_reason":"stop"}}],"usage":{usage}}}"#
     ))
 }
 

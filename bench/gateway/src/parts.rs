@@ -14,7 +14,7 @@ use crate::load::{Ask, Until, Window, closed, open};
 use crate::mock::{Bill, Manner, Mock};
 use crate::numbers::{Spread, quantile};
 use crate::process::{Launch, Process, free_port};
-use crate::sprat::Workspace;
+use crate::sprat::{Workspace, labels};
 
 /// A stream has 20 chunks, 5 ms apart.
 const CHUNKS: u32 = 20;
@@ -64,8 +64,10 @@ impl Kind {
         (manner.delay + stream).as_secs_f64() * 1e3
     }
 
-    fn rates(self, quick: bool) -> &'static [f64] {
+    fn rates(self, who: Who, quick: bool) -> &'static [f64] {
         match (self, quick) {
+            (Self::Plain, _) if who.is_in_shadow() => &[100.0, 1000.0],
+            _ if who.is_in_shadow() => &[],
             (Self::Plain, false) => &[100.0, 500.0, 1000.0, 2000.0, 4000.0],
             (Self::Plain, true) | (Self::Delayed, false) => &[100.0, 1000.0],
             (Self::Delayed, true) => &[],
@@ -91,6 +93,7 @@ pub struct Measured {
     pub cpu_us: Option<f64>,
     /// Of them, those of threads that do nothing but keep the ledger.
     pub ledger_us: Option<f64>,
+    pub calls: u64,
     pub errors: u64,
     pub trouble: Option<String>,
 }
@@ -107,7 +110,9 @@ fn texts() -> Rc<[String]> {
         "My grinder arrived with a cracked hopper. I would like another one, or my money back.",
         "How do I change the address of my subscription before the next delivery on Thursday?",
     ];
-    tickets.map(|text| format!("Which team should handle this ticket? Answer with one sentence.\n\n{text}")).into()
+    tickets
+        .map(|text| format!("Which team should handle this ticket? Answer with one sentence.\n\n{text}"))
+        .into()
 }
 
 /// Everything that is measured of one gateway beside others, and its ledger held against the bill.
@@ -117,8 +122,10 @@ pub async fn beside(who: Who, places: &Places, mock: &Mock, pace: Pace) -> anyho
     let mut all = Vec::new();
     for kind in Kind::ALL {
         mock.behave(kind.manner());
-        let ask = Ask { model: gateway.model.to_owned(), stream: kind == Kind::Streamed, texts: texts() };
-        for &rate in kind.rates(pace.quick) {
+        let labels = who.is_in_shadow().then(labels).transpose()?;
+        let ask =
+            Ask { model: gateway.model.to_owned(), stream: kind == Kind::Streamed, labels, texts: texts() };
+        for &rate in kind.rates(who, pace.quick) {
             let measured = at_rate(who, kind, rate, &gateway, &ask, pace).await;
             tell(&measured);
             let sustained = measured.is_sustained();
@@ -157,6 +164,7 @@ async fn at_rate(who: Who, kind: Kind, rate: f64, gateway: &Gateway, ask: &Ask, 
         gap_p99: of(|window| &mut window.gap, 0.99),
         cpu_us: a_call(before.zip(after).map(|(before, after)| (before.0, after.0))),
         ledger_us: a_call(before.zip(after).and_then(|(before, after)| Some((before.1?, after.1?)))),
+        calls,
         errors: windows.iter().map(|window| window.errors).sum(),
         trouble: windows.iter().find_map(|window| window.trouble.clone()),
     }
@@ -168,7 +176,11 @@ fn used(gateway: &Gateway) -> Option<(f64, Option<f64>)> {
     let ledger = gateway.workspace.is_some().then(|| {
         let by_thread = process.cpu_us_by_thread();
         // The kernel keeps 15 letters of a thread's name.
-        by_thread.iter().filter(|(name, _)| name.starts_with("sprat-store")).map(|(_, us)| us).sum()
+        by_thread
+            .iter()
+            .filter(|(name, _)| name.starts_with("sprat-store") || name.starts_with("sprat-spool"))
+            .map(|(_, us)| us)
+            .sum()
     });
     Some((process.cpu_us(), ledger))
 }
@@ -180,15 +192,32 @@ async fn settle(gateway: Gateway, bill: Bill) -> anyhow::Result<()> {
     }
     if let Some(workspace) = gateway.workspace {
         workspace.hold_against(bill)?;
-        eprintln!("  the ledger says what the upstream's bill says: {} calls, {} micro-dollars", bill.calls, bill.micro_usd);
+        eprintln!(
+            "  the ledger says what the upstream's bill says: {} calls, {} micro-dollars",
+            bill.calls, bill.micro_usd
+        );
     }
     Ok(())
 }
 
 fn tell(measured: &Measured) {
-    let Measured { who, kind, rate, latency_p50, latency_p99, first_p50, gap_p99, cpu_us, ledger_us, errors, .. } = measured;
+    let Measured {
+        who,
+        kind,
+        rate,
+        latency_p50,
+        latency_p99,
+        first_p50,
+        gap_p99,
+        cpu_us,
+        ledger_us,
+        errors,
+        ..
+    } = measured;
     let timed = match kind {
-        Kind::Streamed => format!("first {:.2} ms, largest gap p99 {:.1} ms", first_p50.median, gap_p99.median),
+        Kind::Streamed => {
+            format!("first {:.2} ms, largest gap p99 {:.1} ms", first_p50.median, gap_p99.median)
+        }
         _ => format!("p50 {:.3} ms, p99 {:.3} ms", latency_p50.median, latency_p99.median),
     };
     let cpu = cpu_us.map_or_else(String::new, |us| format!(", {us:.0} us CPU a call"));
@@ -218,13 +247,13 @@ pub struct Small {
 pub async fn small(places: &Places, mock: &Mock, pace: Pace) -> anyhow::Result<Small> {
     const CALLERS: usize = 32;
     let workspace = Workspace::new(places.work.join("sprat-small"), &places.sprat, mock.port)?;
-    workspace.learn_tickets()?;
+    workspace.learn_tickets(false)?;
     let (port, process) = serve(&workspace, places).await?;
     mock.take_bill();
     let sure = answered_small(port).await?;
     let only_small = [("x-sprat-mode", "small-only".to_owned())];
     let client = Rc::new(Client::new(port, &only_small)?);
-    let ask = Ask { model: "tickets".to_owned(), stream: false, texts: sure.into() };
+    let ask = Ask { model: "tickets".to_owned(), stream: false, labels: None, texts: sure.into() };
     let seconds = Until::Seconds(pace.window_s);
     closed(&client, &ask, CALLERS, Until::Seconds(pace.warm_up_s)).await;
     let gateway = Gateway { client, model: "tickets", process: Some(process), workspace: Some(workspace) };
@@ -290,7 +319,7 @@ pub async fn memory(places: &Places, mock: &Mock, pace: Pace) -> anyhow::Result<
     let gateway = Who::Sprat.start(places, mock).await?;
     mock.take_bill();
     mock.behave(Kind::Plain.manner());
-    let plain = Ask { model: gateway.model.to_owned(), stream: false, texts: texts() };
+    let plain = Ask { model: gateway.model.to_owned(), stream: false, labels: None, texts: texts() };
     let mut held = Vec::new();
     let mut note = |after: String, gateway: &Gateway| {
         let memory_mb = gateway.process.as_ref().map_or(f64::NAN, Process::memory_mb);

@@ -3,11 +3,25 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
 use crate::mock::Bill;
+
+/// What every call begins with, whoever it goes through.
+pub const SYSTEM: &str = "Which team should handle this ticket first?";
+
+/// The labels of `examples/tickets`, as its file has them.
+pub fn labels() -> anyhow::Result<Rc<[String]>> {
+    let task = fs::read_to_string("examples/tickets/tasks/tickets.toml")?;
+    let (_, list) = task.split_once("labels = [").context("tickets.toml has no labels")?;
+    let (list, rest) = list.split_once(']').context("the labels of tickets.toml don't end")?;
+    let beside = rest.lines().filter(|line| line.starts_with("out_of_scope"));
+    let quoted = |text: &str| text.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    Ok(quoted(list).into_iter().chain(beside.flat_map(quoted)).collect())
+}
 
 /// A folder with a sprat.toml whose only remote model is the mock.
 pub struct Workspace {
@@ -36,10 +50,16 @@ impl Workspace {
         Ok(Self { folder, binary: binary.to_owned() })
     }
 
-    /// Learns `examples/tickets`, whose release then answers small.
-    pub fn learn_tickets(&self) -> anyhow::Result<()> {
+    /// Learns `examples/tickets`, whose release then answers small; calls with `SYSTEM` are recognised as this task's.
+    pub fn learn_tickets(&self, capture: bool) -> anyhow::Result<()> {
         fs::create_dir_all(self.folder.join("tasks"))?;
-        fs::copy("examples/tickets/tasks/tickets.toml", self.folder.join("tasks/tickets.toml"))?;
+        let mut task = fs::read_to_string("examples/tickets/tasks/tickets.toml")?;
+        task += &format!("\n[match]\nsystem_prompt_contains = \"{SYSTEM}\"\ninput = \"last_user_message\"\n");
+        if capture {
+            let redact = r#"["email", "phone", "card", "iban"]"#;
+            task += &format!("\n[capture]\nenabled = true\nretention_days = 1\nredact = {redact}\n");
+        }
+        fs::write(self.folder.join("tasks/tickets.toml"), task)?;
         let rows = fs::canonicalize("examples/tickets/rows.jsonl")?;
         self.run(&["learn", "tickets", &rows.to_string_lossy(), "--require-certified", "--json"])?;
         Ok(())

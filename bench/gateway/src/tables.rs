@@ -42,8 +42,17 @@ fn number(value: Option<f64>, digits: usize) -> String {
 
 /// Latency at each rate, and what of it is the gateway's: the difference of medians to the floor at the same rate.
 pub fn latencies(name: &'static str, kind: Kind, all: &[Measured]) -> Section {
-    let header =
-        ["gateway", "calls/s", "p50, ms", "p99, ms", "added p50", "added p99", "CPU a call, µs", "ledger's threads, µs", "errors"];
+    let header = [
+        "gateway",
+        "calls/s",
+        "p50, ms",
+        "p99, ms",
+        "added p50",
+        "added p99",
+        "CPU a call, µs",
+        "ledger's threads, µs",
+        "errors",
+    ];
     let rows = of_kind(kind, all).map(|measured| {
         let floor = floor_of(measured, all);
         let added = |of: fn(&Measured) -> Spread| {
@@ -58,12 +67,27 @@ pub fn latencies(name: &'static str, kind: Kind, all: &[Measured]) -> Section {
             if sustained { spread(measured.latency_p99, 2) } else { "–".to_owned() },
             if is_floor { String::new() } else { number(added(|measured| measured.latency_p50), 2) },
             if is_floor { String::new() } else { number(added(|measured| measured.latency_p99), 2) },
-            if is_floor { String::new() } else { number(measured.cpu_us, 0) },
+            if is_floor { String::new() } else { number(measured.cpu_us.filter(|_| sustained), 0) },
             measured.ledger_us.map_or_else(String::new, |us| format!("{us:.0}")),
             measured.errors.to_string(),
         ]
     });
-    Section { name, text: markdown(&header, &rows.collect::<Vec<_>>()) }
+    let text = markdown(&header, &rows.collect::<Vec<_>>()) + &troubles(kind, all);
+    Section { name, text }
+}
+
+/// What went wrong first, gateway by gateway.
+fn troubles(kind: Kind, all: &[Measured]) -> String {
+    let failed = of_kind(kind, all).filter_map(|measured| Some((measured, measured.trouble.as_ref()?)));
+    let lines = failed.map(|(measured, trouble)| {
+        let Measured { who, rate, errors, calls, .. } = measured;
+        format!(
+            "\n\n{} at {rate}/s: {errors} of {calls} calls failed; the first: `{}`",
+            who.name(),
+            trouble.trim()
+        )
+    });
+    lines.collect()
 }
 
 /// Streams: the first chunk, and the largest silence of each stream.
@@ -80,7 +104,9 @@ pub fn streams(all: &[Measured]) -> Section {
     ];
     let rows = of_kind(Kind::Streamed, all).map(|measured| {
         let is_floor = measured.who == Who::Floor;
-        let added = floor_of(measured, all).map(|floor| measured.first_p50.median - floor.first_p50.median);
+        let added = floor_of(measured, all)
+            .map(|floor| measured.first_p50.median - floor.first_p50.median)
+            .filter(|added| added.is_finite());
         vec![
             measured.who.name().to_owned(),
             format!("{}{}", measured.rate, if measured.is_sustained() { "" } else { ": not sustained" }),
@@ -88,11 +114,16 @@ pub fn streams(all: &[Measured]) -> Section {
             if is_floor { String::new() } else { number(added, 2) },
             spread(measured.gap_p50, 1),
             spread(measured.gap_p99, 1),
-            if is_floor { String::new() } else { number(measured.cpu_us, 0) },
+            if is_floor {
+                String::new()
+            } else {
+                number(measured.cpu_us.filter(|_| measured.is_sustained()), 0)
+            },
             measured.errors.to_string(),
         ]
     });
-    Section { name: "gateway-streams", text: markdown(&header, &rows.collect::<Vec<_>>()) }
+    let text = markdown(&header, &rows.collect::<Vec<_>>()) + &troubles(Kind::Streamed, all);
+    Section { name: "gateway-streams", text }
 }
 
 /// Small answers, beside what was wanted.
@@ -111,7 +142,8 @@ pub fn small(small: &Small) -> Section {
 
 /// Memory after so much work.
 pub fn memory(held: &[Held]) -> Section {
-    let rows: Vec<_> = held.iter().map(|held| vec![held.after.clone(), format!("{:.1}", held.memory_mb)]).collect();
+    let rows: Vec<_> =
+        held.iter().map(|held| vec![held.after.clone(), format!("{:.1}", held.memory_mb)]).collect();
     Section { name: "gateway-memory", text: markdown(&["Sprat after", "memory, MB"], &rows) }
 }
 
@@ -125,7 +157,9 @@ pub fn targets(all: &[Measured], answers: Option<&Small>) -> Section {
     let find = |kind, rate| {
         of_kind(kind, all).find(|found| found.who == Who::Sprat && found.rate == rate && found.is_sustained())
     };
-    if let Some((found, floor)) = find(Kind::Plain, 1000.0).and_then(|found| Some((found, floor_of(found, all)?))) {
+    if let Some((found, floor)) =
+        find(Kind::Plain, 1000.0).and_then(|found| Some((found, floor_of(found, all)?)))
+    {
         let p50 = found.latency_p50.median - floor.latency_p50.median;
         let p99 = found.latency_p99.median - floor.latency_p99.median;
         row("added p50 at 1,000/s, ms", "at most 0.2", p50, p50 <= 0.2, 2);
@@ -133,10 +167,18 @@ pub fn targets(all: &[Measured], answers: Option<&Small>) -> Section {
         let cpu = found.cpu_us.unwrap_or(f64::NAN);
         row("CPU a call at 1,000/s, µs", "at most 140", cpu, cpu <= 140.0, 0);
     }
-    if let Some((found, floor)) = find(Kind::Streamed, 50.0).and_then(|found| Some((found, floor_of(found, all)?))) {
+    if let Some((found, floor)) =
+        find(Kind::Streamed, 50.0).and_then(|found| Some((found, floor_of(found, all)?)))
+    {
         let first = found.first_p50.median - floor.first_p50.median;
         row("first chunk of a stream, added, ms", "at most 0.3", first, first <= 0.3, 2);
-        row("largest gap of a stream, p99, ms", "at most 9", found.gap_p99.median, found.gap_p99.median <= 9.0, 1);
+        row(
+            "largest gap of a stream, p99, ms",
+            "at most 9",
+            found.gap_p99.median,
+            found.gap_p99.median <= 9.0,
+            1,
+        );
     }
     if let Some(small) = answers {
         let per_second = small.per_second.median;
@@ -188,7 +230,8 @@ pub fn keep(folder: &Path, section: &Section) -> anyhow::Result<()> {
 
 /// Replaces what stands between the section's marks on the page.
 pub fn write(section: &Section) -> anyhow::Result<()> {
-    let (begin, end) = (format!("<!-- bench:{} -->", section.name), format!("<!-- /bench:{} -->", section.name));
+    let (begin, end) =
+        (format!("<!-- bench:{} -->", section.name), format!("<!-- /bench:{} -->", section.name));
     let page = fs::read_to_string(PAGE).context(PAGE)?;
     let (Some((before, rest)), true) = (page.split_once(&begin), page.contains(&end)) else {
         bail!("{PAGE} has no section {begin} ... {end}");

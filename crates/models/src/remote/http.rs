@@ -94,7 +94,9 @@ impl Http {
 
     /// Sends a request and waits for the head of the reply.
     pub(super) async fn send(&self, cx: &Context, post: &Post) -> Result<Response, Failure> {
-        let url = format!("{}{}", self.base.as_str().trim_end_matches('/'), post.path);
+        // Parsing a whole address for every call would cost as much as reading its body.
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), post.path));
         let mut headers = post.headers.clone();
         headers.extend(self.auth.clone());
         let sending = self.client.post(url).headers(headers).body(post.body.clone()).send();
