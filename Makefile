@@ -36,7 +36,7 @@ check: tools ## format, lints and licences, as far as the tools are there
 bench: ## the tables of docs/benchmarks.md, beside their peers (about an hour)
 	bench/run all
 
-bench-gateway: tools ## what the gateway adds to a call, beside other gateways (about 25 minutes)
+bench-gateway: tools ## what the gateway adds to a call, beside other gateways (about 15 minutes, once it is all built)
 	bench/gateway/run all
 
 clients: tools ## what others wrote against `sprat serve`: the four below (needs Python, Node and npm; not in `make test`)

@@ -168,3 +168,45 @@ impl Until {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mock::{Bill, Mock};
+
+    /// Calls the mock itself.
+    async fn asked(stream: bool, number: u64) -> (Window, Bill) {
+        tokio::task::spawn_local(clock::run());
+        let mock = Mock::start().await.expect("a free port");
+        let client = Rc::new(Client::new(mock.port, &[]).expect("headers"));
+        let texts = Rc::from(["Where is my parcel?".to_owned()]);
+        let ask = Ask { model: "mock".to_owned(), stream, labels: None, texts };
+        let window = open(&client, &ask, 200.0, number as f64 / 200.0).await;
+        (window, mock.take_bill())
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        tokio::task::LocalSet::new().block_on(&runtime, test);
+    }
+
+    #[test]
+    fn every_call_is_made_timed_and_billed_once() {
+        run(async {
+            let (window, bill) = asked(false, 20).await;
+            assert_eq!((window.latency.len(), window.errors, bill.calls), (20, 0, 20));
+            // 20 to 39 tokens in, and 1 to 7 out at four times the price, in turn.
+            assert_eq!(bill.micro_usd, (20..40).sum::<u64>() + 4 * (2 * 28 + 21));
+        });
+    }
+
+    #[test]
+    fn a_streams_longest_silence_is_at_least_the_upstreams() {
+        run(async {
+            let (window, bill) = asked(true, 3).await;
+            assert_eq!((window.gap.len(), window.errors, bill.calls), (3, 0, 3));
+            assert!(window.gap.iter().all(|&gap| gap > 3.0), "{:?}", window.gap);
+            assert!(window.latency.iter().zip(&window.first).all(|(last, first)| last - first >= 99.0));
+        });
+    }
+}

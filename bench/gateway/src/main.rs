@@ -35,7 +35,7 @@ bench/gateway/run [beside|small|memory|all] [--quick] [--only NAME,NAME] [--writ
   beside   rates and streams, Sprat beside the floor and its peers
   small    answers of the linear rung a second
   memory   what the gateway holds over many requests and streams
-  --quick  short windows and few rates: about 4 minutes for all; the full measurement takes up to 25
+  --quick  short windows and few rates: about 4 minutes for all; the full measurement takes about 15
   --only   floor, sprat, sprat-memory, sprat-shadow, sprat-capture, switchyard, firstpass, llmg, portkey, litellm
   --write  replace the marked sections of docs/benchmarks.md";
 

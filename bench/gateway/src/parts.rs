@@ -34,7 +34,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    pub const FULL: Self = Self { quick: false, warm_up_s: 1.0, window_s: 3.0, windows: 4 };
+    pub const FULL: Self = Self { quick: false, warm_up_s: 1.0, window_s: 2.0, windows: 4 };
     pub const QUICK: Self = Self { quick: true, warm_up_s: 0.3, window_s: 0.8, windows: 4 };
 }
 
