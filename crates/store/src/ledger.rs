@@ -3,6 +3,7 @@
 mod entry;
 mod latency;
 mod rollup;
+mod search;
 #[cfg(test)]
 mod tests;
 mod totals;
@@ -20,6 +21,7 @@ use crate::writer::ENOUGH_RECORDS;
 
 pub use entry::{Ending, LedgerEntry, Source, Spend};
 pub use latency::Latency;
+pub use search::{Found, Search};
 pub use totals::{Compared, ModelTotals, Totals};
 
 /// Milliseconds in the hour that rollups are kept by.

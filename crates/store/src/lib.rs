@@ -43,7 +43,7 @@ pub use error::StoreError;
 pub use feedback::{Feedback, FeedbackBook, Judged, Thumb};
 pub use jobs::{Job, JobState, Jobs, NewJob};
 pub use ledger::{
-    Compared, Ending, Filter, Latency, Ledger, LedgerEntry, ModelTotals, Source, Spend, Totals,
+    Compared, Ending, Filter, Found, Latency, Ledger, LedgerEntry, ModelTotals, Search, Source, Spend, Totals,
 };
 pub use registry::{Action, CertificateRecord, Deployment, DeploymentRecord, Registry};
 pub use review::{Labelled, NewReview, Reason, Review, ReviewCounts, ReviewRow};

@@ -1,6 +1,6 @@
 //! Rows that want a person's label, and the labels people gave.
 
-use rusqlite::{Row, named_params};
+use rusqlite::{Row, Rows, named_params};
 use serde::{Deserialize, Serialize};
 use sprat_task::{Answer, Confidence, Input, RequestId, TaskName};
 
@@ -129,12 +129,41 @@ impl Review<'_> {
             let mut statement = connection.prepare_cached(
                 "SELECT * FROM review WHERE task = ?1 AND label IS NULL ORDER BY priority DESC, id LIMIT ?2",
             )?;
-            let mut rows = statement.query((task.as_str(), signed(n as u64)))?;
-            let mut next = Vec::new();
-            while let Some(row) = rows.next()? {
-                next.push(read_row(row)?);
+            read_rows(&mut statement.query((task.as_str(), signed(n as u64)))?)
+        })
+    }
+
+    /// The same, of the rows that come after this one: for whoever has skipped it.
+    pub fn next_after(&self, task: &TaskName, id: i64, n: usize) -> Result<Vec<ReviewRow>, StoreError> {
+        self.store.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT review.* FROM review JOIN (SELECT priority AS passed FROM review WHERE id = ?2)
+                 WHERE task = ?1 AND label IS NULL AND (priority < passed OR (priority = passed AND id > ?2))
+                 ORDER BY priority DESC, id LIMIT ?3",
+            )?;
+            read_rows(&mut statement.query((task.as_str(), id, signed(n as u64)))?)
+        })
+    }
+
+    /// A row; `None` where there is none of that number.
+    pub fn row(&self, id: i64) -> Result<Option<ReviewRow>, StoreError> {
+        self.store.read(|connection| {
+            let mut statement = connection.prepare_cached("SELECT * FROM review WHERE id = ?1")?;
+            Ok(read_rows(&mut statement.query([id])?)?.pop())
+        })
+    }
+
+    /// Takes a row's label away again, so that the row waits once more.
+    pub fn unlabel(&self, id: i64) -> Result<(), StoreError> {
+        self.store.write(move |connection| {
+            let changed = connection.execute(
+                "UPDATE review SET label = NULL, labelled_by = NULL, labelled_unix_ms = NULL WHERE id = ?1",
+                [id],
+            )?;
+            match changed {
+                0 => Err(StoreError::NoSuch { what: "row to review", number: id }.into()),
+                _ => Ok(()),
             }
-            Ok(next)
         })
     }
 
@@ -179,6 +208,14 @@ impl Review<'_> {
             )?)
         })
     }
+}
+
+fn read_rows(rows: &mut Rows<'_>) -> Result<Vec<ReviewRow>, Fault> {
+    let mut read = Vec::new();
+    while let Some(row) = rows.next()? {
+        read.push(read_row(row)?);
+    }
+    Ok(read)
 }
 
 fn read_row(row: &Row<'_>) -> Result<ReviewRow, Fault> {

@@ -109,6 +109,12 @@ impl Source {
         }
     }
 
+    /// The words of those that such spending is for, or of all, quoted for SQL: they are only a few, all of them ours.
+    pub(super) fn words(spend: Option<Spend>) -> String {
+        let chosen = Self::ALL.into_iter().filter(|source| spend.is_none_or(|spend| source.spend() == spend));
+        chosen.map(|source| format!("'{}'", source.word())).collect::<Vec<_>>().join(", ")
+    }
+
     /// What such spending is for.
     pub fn spend(self) -> Spend {
         match self {

@@ -111,6 +111,12 @@ impl Ledger<'_> {
         Ok(days.into_iter().map(|(day, totals)| (day * DAY_MS, totals)).collect())
     }
 
+    /// Sums for each hour that has any, by the hour's first millisecond. `lost` is 0 here.
+    pub fn per_hour(&self, filter: &Filter) -> Result<Vec<(i64, Totals)>, StoreError> {
+        let hours = self.sums_by(filter, "hour", |row| Ok(row.get::<_, i64>("grouped")?))?;
+        Ok(hours.into_iter().map(|(hour, totals)| (hour * HOUR_MS, totals)).collect())
+    }
+
     /// How many requests each model answered, most first; `None` counts those that nobody answered.
     pub fn answered_by(&self, filter: &Filter) -> Result<Vec<(Option<ModelId>, u64)>, StoreError> {
         self.up_to_date();
@@ -206,7 +212,7 @@ impl Ledger<'_> {
     }
 }
 
-/// A filter in SQL. The sources are written out because there are only a few words, all of them ours.
+/// A filter in SQL.
 struct Bounds {
     sql: String,
     task: Option<String>,
@@ -222,13 +228,11 @@ impl Bounds {
                 (period.start.div_euclid(HOUR_MS), period.end.saturating_sub(1).div_euclid(HOUR_MS))
             }
         };
-        let words: Vec<String> = Source::ALL
-            .into_iter()
-            .filter(|source| filter.spend.is_none_or(|spend| source.spend() == spend))
-            .map(|source| format!("'{}'", source.word()))
-            .collect();
         let task = if filter.task.is_some() { "task = :task" } else { ":task IS NULL" };
-        let sql = format!("{task} AND hour BETWEEN :first AND :last AND source IN ({})", words.join(", "));
+        let sql = format!(
+            "{task} AND hour BETWEEN :first AND :last AND source IN ({})",
+            Source::words(filter.spend)
+        );
         Self { sql, task: filter.task.as_ref().map(ToString::to_string), first, last }
     }
 }

@@ -48,6 +48,8 @@ conformance! {
         periods_tasks_and_spending_are_told_apart,
         models_are_summed_by_their_steps,
         days_are_told_apart,
+        hours_are_told_apart,
+        records_are_found_by_task_and_ending_a_page_at_a_time,
         the_weakest_provenance_stands_for_all,
         what_was_appended_is_seen_by_the_next_question,
         an_audit_stands_beside_its_request,
@@ -89,7 +91,9 @@ conformance! {
         the_most_urgent_comes_first,
         a_text_is_queued_once,
         a_row_drawn_at_random_later_counts_as_random,
-        a_label_takes_a_row_off_the_queue;
+        a_label_takes_a_row_off_the_queue,
+        a_label_that_is_taken_back_puts_the_row_where_it_was,
+        what_was_skipped_is_passed_over;
     feedback:
         feedback_stands_beside_the_request,
         feedback_on_an_unknown_request_is_kept_and_said;

@@ -1,4 +1,4 @@
-use sprat_store::{Ending, Filter, LedgerEntry, Source, Spend};
+use sprat_store::{Ending, Filter, LedgerEntry, Search, Source, Spend};
 use sprat_task::{ModelError, ModelId, Money, Outcome, Provenance, Tokens};
 
 use super::Backend;
@@ -101,6 +101,41 @@ pub fn days_are_told_apart(backend: &dyn Backend) {
         .map(|(day, totals)| (day, totals.requests, totals.latency.quantile_us(0.5)))
         .collect();
     assert_eq!(requests, [(0, 2, Some(25)), (24 * HOUR, 1, Some(25)), (72 * HOUR, 1, Some(25))]);
+}
+
+pub fn hours_are_told_apart(backend: &dyn Backend) {
+    let store = backend.open();
+    for (request, time) in [("a", 0), ("b", HOUR - 1), ("c", HOUR), ("d", 3 * HOUR)] {
+        store.ledger().append(&small(request, time)).unwrap();
+    }
+    let period = Some(HOUR..4 * HOUR);
+    let hours = store.ledger().per_hour(&Filter { period, ..Filter::default() }).unwrap();
+    let requests: Vec<(i64, u64)> = hours.into_iter().map(|(hour, totals)| (hour, totals.requests)).collect();
+    assert_eq!(requests, [(HOUR, 1), (3 * HOUR, 1)]);
+}
+
+pub fn records_are_found_by_task_and_ending_a_page_at_a_time(backend: &dyn Backend) {
+    let store = backend.open();
+    let audit = LedgerEntry { source: Source::Audit, ..large("audit", 3, Some(90)) };
+    let other = LedgerEntry { task: "other".into(), ..small("other", 4) };
+    for entry in [small("a", 1), large("b", 2, Some(120)), audit, other, small("c", 5)] {
+        store.ledger().append(&entry).unwrap();
+    }
+    let found = |search: &Search, n: usize| {
+        let found = store.ledger().search(search, n).unwrap();
+        let names: Vec<String> = found.entries.iter().map(|entry| entry.request.to_string()).collect();
+        (names.join(" "), found.older)
+    };
+    let all = Search::default();
+    let (names, older) = found(&all, 2);
+    assert_eq!(names, "c other");
+    let next = Search { before: older, ..all.clone() };
+    assert_eq!(found(&next, 3), ("audit b a".to_owned(), None), "the last page, though it is full");
+    let of_task = Search { task: Some(tickets()), spend: Some(Spend::Serving), ..all.clone() };
+    assert_eq!(found(&of_task, 9), ("c b a".to_owned(), None));
+    let escalated = Search { ending: Some(Ending::Large), ..of_task };
+    assert_eq!(found(&escalated, 9), ("b".to_owned(), None));
+    assert_eq!(found(&Search { task: Some("nobody's".into()), ..all }, 9), (String::new(), None));
 }
 
 pub fn the_weakest_provenance_stands_for_all(backend: &dyn Backend) {

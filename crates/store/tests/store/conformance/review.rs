@@ -65,3 +65,29 @@ pub fn a_label_takes_a_row_off_the_queue(backend: &dyn Backend) {
     assert!(store.review().label(999, &said("refund", 8)).is_err());
     assert_eq!(store.review().counts(&"other".into()).unwrap(), ReviewCounts::default());
 }
+
+pub fn a_label_that_is_taken_back_puts_the_row_where_it_was(backend: &dyn Backend) {
+    let store = backend.open();
+    store.review().add(vec![row("a", 2.0), row("b", 1.0)], 5).unwrap();
+    let first = store.review().next(&tickets(), 1).unwrap().remove(0);
+    store.review().label(first.id, &said("refund", 6)).unwrap();
+    assert_eq!(store.review().row(first.id).unwrap().unwrap().label, Some(said("refund", 6)));
+    store.review().unlabel(first.id).unwrap();
+    assert_eq!(store.review().next(&tickets(), 1).unwrap(), [first]);
+    assert_eq!(store.review().row(999).unwrap(), None);
+    assert!(store.review().unlabel(999).is_err());
+}
+
+pub fn what_was_skipped_is_passed_over(backend: &dyn Backend) {
+    let store = backend.open();
+    let rows = vec![row("c", 1.0), row("a", 2.0), row("b", 2.0), row("d", 0.5)];
+    store.review().add(rows, 5).unwrap();
+    let mut seen = Vec::new();
+    let mut next = store.review().next(&tickets(), 1).unwrap();
+    while let Some(row) = next.pop() {
+        next = store.review().next_after(&tickets(), row.id, 1).unwrap();
+        seen.push(row.row.text);
+    }
+    assert_eq!(seen, ["a", "b", "c", "d"]);
+    assert_eq!(store.review().next_after(&tickets(), 999, 9).unwrap(), []);
+}
