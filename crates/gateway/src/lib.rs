@@ -12,13 +12,14 @@
 //! | record | What did it do and cost? | [`record`] |
 //!
 //! Beside them: [`current`] (what answers now, exchanged while requests run), [`error`] (every error in OpenAI's four
-//! keys), [`metrics`], [`server`] (addresses, and how to leave), `connection` (sockets, read and written in time). The models come through `LadderLoader`: this crate knows
-//! none of them.
+//! keys), [`metrics`], `dashboard` (what people look at), [`server`] (addresses, and how to leave), `connection` (sockets,
+//! read and written in time). The models come through `LadderLoader`: this crate knows none of them.
 
 pub mod accept;
 pub mod answer;
 mod connection;
 pub mod current;
+mod dashboard;
 pub mod decode;
 pub mod encode;
 pub mod error;
@@ -31,7 +32,8 @@ pub mod resolve;
 pub mod server;
 pub mod shape;
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -95,6 +97,8 @@ pub struct Gateway {
     pub(crate) places: Arc<Semaphore>,
     /// Room for the bodies of requests, in KiB.
     pub(crate) room: Arc<Semaphore>,
+    /// Where clients connect; unknown until the sockets are bound.
+    pub(crate) clients: OnceLock<SocketAddr>,
 }
 
 impl Gateway {
@@ -103,7 +107,13 @@ impl Gateway {
         let places = Arc::new(Semaphore::new(settings.most_at_once));
         let room = settings.bodies_limit.div_ceil(1024).min(Semaphore::MAX_PERMITS);
         let room = Arc::new(Semaphore::new(room));
-        Self { settings, current: Current::default(), store, metrics: Metrics::default(), places, room }
+        let (current, metrics, clients) = (Current::default(), Metrics::default(), OnceLock::new());
+        Self { settings, current, store, metrics, places, room, clients }
+    }
+
+    /// Where clients connect, as a page shows it.
+    pub(crate) fn client_address(&self) -> String {
+        self.clients.get().map_or_else(|| "127.0.0.1:7077".to_owned(), ToString::to_string)
     }
 
     /// What answers now.
@@ -135,7 +145,8 @@ pub fn management(gateway: Arc<Gateway>) -> Router {
         .route("/health/readiness", get(metrics::readiness))
         .route("/metrics", get(metrics::metrics))
         .fallback(error::no_such_path)
-        .with_state(gateway)
+        .with_state(gateway.clone())
+        .merge(dashboard::routes(gateway))
 }
 
 /// `POST /v1/chat/completions`: the six stages.

@@ -63,6 +63,8 @@ impl Server {
     ) -> Result<Self, ServeError> {
         let clients = bind(addresses.listen).await?;
         let operators = bind(addresses.management).await?;
+        // Bound once, so that nobody has said it before.
+        let _ = gateway.clients.set(clients.local_addr()?);
         gateway.current.load(loader.as_ref()).await.map_err(ServeError::Load)?;
         Ok(Self { gateway, loader, clients, operators })
     }

@@ -25,8 +25,9 @@ Examples:
 A request names a task (`tickets`), a model of sprat.toml (`large`), or `auto`: then a task whose [match]
 rule fits the call may answer it small, in the schema it asks for, and everything else goes to the large
 model as it came. Replies say in `x-sprat-…` headers who answered, how surely, and at what cost. A
-promotion or a finished `sprat learn` is served within two seconds. Health, readiness and Prometheus
-metrics are on the management address. Ctrl-C finishes what is under way.")]
+promotion or a finished `sprat learn` is served within two seconds. The dashboard (what was saved, why
+each request ended so, rows that want a label), health and Prometheus metrics are on the management
+address. Ctrl-C finishes what is under way.")]
 pub struct Args {
     /// Where clients connect; [server] listen of sprat.toml unless given
     #[arg(long, value_name = "ADDRESS")]
@@ -141,6 +142,9 @@ fn tell(app: &App, gateway: &Gateway, addresses: Addresses, shadow: bool) {
         for (name, remote) in &deployed.remotes {
             out.line(format!("- model {name}: {}", remote.model));
         }
-        out.line(format!("health and metrics: http://{}", addresses.management));
+        out.line(format!(
+            "dashboard: http://{0}; health and metrics: http://{0}/health, /metrics",
+            addresses.management
+        ));
     });
 }

@@ -1,0 +1,251 @@
+//! One task: what it promises, what it saved, what it was asked.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use sprat_cascade::Serving;
+use sprat_store::{Action, Filter, ModelTotals, Search, Spend, Store, StoreError};
+use sprat_task::certificate::percent as short_percent;
+use sprat_task::{Certificate, Guarantee, Provenance, Release, Risk, Status};
+
+use super::evidence::{self, Evidence, Quality};
+use super::format::{When, closed, count, duration_or_unknown, known, percent, probability, shown};
+use super::frame::{Frame, Part, Trouble, shown as reply};
+use super::overview::{Asked, Figure, figures, warnings};
+use super::requests::Line;
+use super::savings::{Saving, against_large, against_single, caution};
+use super::series::{Beside, Row, Series, Span, rows};
+use super::{Dashboard, now_unix_ms};
+
+/// Requests shown on a task's page.
+const LATEST: usize = 10;
+
+/// Changes of what is live that are shown.
+const CHANGES: usize = 10;
+
+#[derive(Template)]
+#[template(path = "task.html")]
+struct TaskPage {
+    frame: Frame,
+    here: String,
+    name: String,
+    standing: &'static str,
+    certified: bool,
+    release: Option<String>,
+    since: Option<When>,
+    promise: Option<Promise>,
+    /// Why the promise no longer holds.
+    stale: Vec<String>,
+    series: Series,
+    rows: Vec<Row>,
+    caution: Option<(&'static str, &'static str)>,
+    warnings: Vec<String>,
+    savings: [Saving; 2],
+    /// The cheapest single model, as the chart names it.
+    single: Option<String>,
+    quality: Option<QualityLine>,
+    figures: Vec<Figure>,
+    models: Vec<ModelLine>,
+    changes: Vec<Change>,
+    lines: Vec<Line>,
+    waiting: u64,
+}
+
+/// The promise in words.
+struct Promise {
+    kind: &'static str,
+    sentence: String,
+    note: Option<String>,
+    facts: Vec<(&'static str, String)>,
+}
+
+/// How good the whole is beside the large model alone.
+struct QualityLine {
+    sentence: String,
+    verdict: &'static str,
+    provenance: Provenance,
+}
+
+struct ModelLine {
+    model: String,
+    threshold: String,
+    steps: String,
+    answered: String,
+    failed: String,
+    cost: String,
+    p50: String,
+    p99: String,
+}
+
+struct Change {
+    when: When,
+    what: String,
+    why: String,
+}
+
+/// `GET /tasks/NAME`.
+pub async fn page(
+    State(dashboard): State<Arc<Dashboard>>,
+    Path(name): Path<String>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Response, Trouble> {
+    let span = asked.map(|Query(asked)| asked.span).unwrap_or_default();
+    let serving = dashboard.task(&name)?;
+    dashboard.on_disk(move |dashboard| reply(&TaskPage::read(dashboard, &serving, span)?)).await
+}
+
+impl TaskPage {
+    fn read(dashboard: &Dashboard, serving: &Serving, span: Span) -> Result<Self, Trouble> {
+        let store = dashboard.store();
+        let task = &serving.task.name;
+        let series = Series::read(store, Some(task), span, now_unix_ms())?;
+        let of = |spend| Filter { task: Some(task.clone()), spend, period: Some(series.period.clone()) };
+        let (all, served) =
+            (store.ledger().totals(&of(None))?, store.ledger().totals(&of(Some(Spend::Serving)))?);
+        let beside = Beside::of(&all, &served);
+        let release = evidence::live(store, task)?;
+        let evidence = release.as_ref().map(Evidence::of).unwrap_or_default();
+        // Where the large model is itself the cheapest, one line says both.
+        let single = single(&evidence)
+            .filter(|(model, _)| serving.task.large().is_none_or(|large| large.as_str() != *model));
+        let models = store.ledger().per_model(&of(Some(Spend::Serving)))?;
+        let latest = Search { task: Some(task.clone()), spend: Some(Spend::Serving), ..Search::default() };
+        let standing = serving.standing();
+        Ok(Self {
+            frame: Frame::of(dashboard, Part::Overview, shown(task.as_str())),
+            here: format!("/tasks/{task}"),
+            name: shown(task.as_str()),
+            standing,
+            certified: standing == Status::Certified.word(),
+            release: serving.release.as_ref().map(ToString::to_string),
+            since: store.registry().live(task)?.map(|live| When::minute(live.since_unix_ms)),
+            promise: serving.certificate.as_ref().map(|certificate| Promise::of(certificate, &serving.stale)),
+            stale: serving.stale.iter().map(|why| closed(why)).collect(),
+            rows: rows(&series, single.map(|(_, each)| each)),
+            caution: caution(served.provenance),
+            warnings: warnings(store, &all)?,
+            savings: [against_large(&served, beside), against_single(&served, beside, &evidence)],
+            single: single.map(|(model, _)| format!("{} alone", shown(model))),
+            quality: evidence.quality.as_ref().map(quality),
+            figures: figures(&served),
+            models: models.into_iter().map(|model| ModelLine::of(model, release.as_ref())).collect(),
+            changes: changes(store, serving)?,
+            lines: store.ledger().search(&latest, LATEST)?.entries.iter().map(Line::of).collect(),
+            waiting: store.review().counts(task)?.waiting,
+            series,
+        })
+    }
+}
+
+/// The cheapest single model, and what it costs a request in millionths.
+fn single(evidence: &Evidence) -> Option<(&str, f64)> {
+    let savings = evidence.savings.as_ref()?;
+    let (model, cost) = savings.cheapest_single.as_ref()?;
+    Some((model.as_str(), cost.micro() as f64 / savings.requests.max(1) as f64))
+}
+
+impl Promise {
+    fn of(certificate: &Certificate, stale: &[String]) -> Self {
+        let mut now = certificate.clone();
+        if !stale.is_empty() {
+            now.status = Status::Stale;
+        }
+        Self {
+            kind: match now.guarantee {
+                Guarantee::Gold => "Against labels that people gave (gold)",
+                Guarantee::Agreement => "Against the large model’s answers (agreement)",
+                Guarantee::Harm => "Against the large model where it is right (harm)",
+            },
+            sentence: closed(&now.sentence()),
+            note: now.note.as_deref().map(closed),
+            facts: facts(&now),
+        }
+    }
+}
+
+fn facts(certificate: &Certificate) -> Vec<(&'static str, String)> {
+    let unknown = || super::format::UNKNOWN.to_owned();
+    vec![
+        (
+            "Error that is bounded",
+            match certificate.risk {
+                Risk::Selective => "bad answers among the answers given small (selective)".to_owned(),
+                Risk::Joint => "bad small answers among all requests (joint)".to_owned(),
+            },
+        ),
+        ("Largest error promised", short_percent(certificate.alpha)),
+        ("Upper bound found", certificate.bound.map_or_else(unknown, short_percent)),
+        ("Confidence", short_percent(1.0 - certificate.delta)),
+        (
+            "Fresh rows",
+            format!(
+                "{}, {} answered small, {} of these bad",
+                count(certificate.n),
+                count(certificate.accepted),
+                count(certificate.bad)
+            ),
+        ),
+        ("Look", format!("number {}", certificate.look)),
+    ]
+}
+
+fn quality(quality: &Quality) -> QualityLine {
+    let points = |share: f64| format!("{:+.1}", share * 100.0).replace('-', "−");
+    let (low, high) = quality.interval;
+    QualityLine {
+        sentence: format!(
+            "Right end to end {}, the large model alone {}, on the same {} rows: {} points ({} interval {} to {}).",
+            percent(quality.cascade_accuracy),
+            percent(quality.large_accuracy),
+            count(quality.rows),
+            points(quality.difference),
+            short_percent(quality.confidence),
+            points(low),
+            points(high)
+        ),
+        verdict: if quality.non_inferior {
+            "not worse than the large model"
+        } else if high < -quality.margin {
+            "worse than the large model"
+        } else {
+            "not settled"
+        },
+        provenance: quality.provenance,
+    }
+}
+
+impl ModelLine {
+    fn of(model: ModelTotals, release: Option<&Release>) -> Self {
+        let rung = release.and_then(|release| release.rungs.iter().find(|rung| rung.model == model.model));
+        Self {
+            model: shown(model.model.as_str()),
+            threshold: match rung.map(|rung| rung.threshold) {
+                Some(Some(threshold)) => probability(threshold),
+                Some(None) => "never".to_owned(),
+                None => "none".to_owned(),
+            },
+            steps: count(model.steps),
+            answered: count(model.answered),
+            failed: count(model.failed),
+            cost: known(model.cost, model.cost_unknown, model.steps),
+            p50: duration_or_unknown(model.latency.quantile_us(0.5)),
+            p99: duration_or_unknown(model.latency.quantile_us(0.99)),
+        }
+    }
+}
+
+fn changes(store: &Store, serving: &Serving) -> Result<Vec<Change>, StoreError> {
+    let records = store.registry().history(&serving.task.name)?;
+    let change = |record: &sprat_store::DeploymentRecord| Change {
+        when: When::minute(record.time_unix_ms),
+        what: match record.action {
+            Action::Promote => format!("{} went live", record.release),
+            Action::Rollback => format!("back to {}", record.release),
+        },
+        why: shown(&record.reason),
+    };
+    Ok(records.iter().take(CHANGES).map(change).collect())
+}
