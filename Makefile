@@ -6,7 +6,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 CLIENTS := clients-python clients-node clients-langchain clients-litellm
 
-.PHONY: help demo test check bench bench-gateway tools clients $(CLIENTS)
+.PHONY: help demo test check dashboard-check bench bench-gateway tools clients $(CLIENTS)
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -32,6 +32,10 @@ check: tools ## format, lints and licences, as far as the tools are there
 		if $(CARGO) deny fetch db >/dev/null 2>&1; then $(CARGO) deny check --disable-fetch advisories; \
 		else echo "SKIPPED: advisories, because their database can't be fetched from here"; fi; \
 		else echo "SKIPPED: licences and advisories, because cargo-deny is not installed (cargo install cargo-deny)"; fi
+
+dashboard-check: tools ## the dashboard in a real browser, judged by axe-core (needs node, npm and chromium)
+	$(CARGO) build --workspace --bins
+	cd tests/dashboard && npm ci --silent && node check.mjs
 
 bench: ## the tables of docs/benchmarks.md, beside their peers (about an hour)
 	bench/run all
