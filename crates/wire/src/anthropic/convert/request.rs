@@ -1,6 +1,6 @@
 //! An OpenAI chat request as a request of Anthropic's.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Object;
 use crate::anthropic::messages::{
@@ -8,15 +8,35 @@ use crate::anthropic::messages::{
     Metadata, TextBlock, ToolChoiceKind, ToolResultBlock, ToolUseBlock, UrlSource,
 };
 use crate::openai::chat::{
-    ChatRequest, Content, ContentPart, ImageUrl, JsonSchemaFormat, Message, ResponseFormatKind, Role, Stop,
-    Tool, ToolCall, ToolChoice,
+    ChatRequest, Content, ContentPart, ImageUrl, Message, ResponseFormatKind, Role, Stop, Tool, ToolCall,
+    ToolChoice,
 };
 
 /// `max_tokens` where the client set no limit: Anthropic requires one, and every model of theirs allows this one.
 pub const DEFAULT_MAX_TOKENS: u64 = 4096;
 
-/// Fields that Anthropic knows under the same name, which callers add to an OpenAI request on purpose.
-const SAME_IN_BOTH: [&str; 2] = ["thinking", "top_k"];
+/// OpenAI's own fields that Anthropic does not have and that no answer depends on: hints, and what happens to a call
+/// besides its answer. Any field that neither this list nor [`ChatRequest`] names goes on as it is: Anthropic knows it,
+/// or refuses it by name.
+const HINTS: [&str; 11] = [
+    "include_obfuscation",
+    "moderation",
+    "prediction",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "reasoning_effort",
+    "safety_identifier",
+    "service_tier",
+    "text",
+    "verbosity",
+];
+
+/// OpenAI's own fields without which the answer would be another.
+const ASKS_FOR_MORE: [&str; 3] = ["audio", "modalities", "web_search_options"];
+
+/// What [`HINTS`] and [`ASKS_FOR_MORE`] leave of a number: these change the answer unless they are zero or empty.
+const CHANGES_IF_SET: [&str; 3] = ["frequency_penalty", "presence_penalty", "logit_bias"];
 
 /// A converted request, and what to remember until its reply.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,42 +60,27 @@ pub struct ConvertError {
     pub reason: String,
 }
 
-/// An OpenAI chat request as a request of Anthropic's.
+/// An OpenAI chat request as a request of Anthropic's, for the model that is called this there.
 ///
 /// System and developer messages become `system`; results of tools become blocks of a user message; neighbours in
-/// one role become one message; a JSON schema becomes a tool that must be called.
-pub fn to_anthropic(chat: &ChatRequest) -> Result<Converted, ConvertError> {
+/// one role become one message; a JSON schema, or the wish for some JSON object, becomes a tool that must be called.
+pub fn to_anthropic(chat: &ChatRequest, model: &str) -> Result<Converted, ConvertError> {
     refuse_what_changes_the_answer(chat)?;
     let mut left_out = left_out_of(chat);
     let (system, messages) = conversation_of(&chat.messages, &mut left_out)?;
-    let mut tools = tools_of(chat)?;
+    let mut tools = tools_of(chat, &mut left_out)?;
     let mut tool_choice = tool_choice_of(chat)?;
-    let answer_tool = match schema_of(chat)? {
-        Some(format) => {
-            let tool = answer_tool_of(format, &tools)?;
-            let name = tool.name.clone();
-            // Beside the caller's own tools, calling one of those must stay possible.
-            let choice = if tools.is_empty() {
-                anthropic::ToolChoice::tool(name.as_str())
-            } else {
-                anthropic::ToolChoice::new(ToolChoiceKind::Any)
-            };
-            let disable_parallel_tool_use = tool_choice.and_then(|choice| choice.disable_parallel_tool_use);
-            tool_choice = Some(anthropic::ToolChoice { disable_parallel_tool_use, ..choice });
-            tools.push(tool);
-            Some(name)
-        }
-        None => None,
-    };
+    let answer_tool = answer_tool_of(chat, &tools, &mut left_out)?;
+    if let Some(tool) = &answer_tool {
+        tool_choice = Some(choice_with_answer(chat, tool, tool_choice));
+        tools.push(tool.clone());
+    }
     let request = MessagesRequest {
-        model: chat.model.clone(),
+        model: model.to_owned(),
         max_tokens: chat.max_completion_tokens.or(chat.max_tokens).unwrap_or(DEFAULT_MAX_TOKENS),
         system,
         messages,
-        stop_sequences: chat.stop.as_ref().map(|stop| match stop {
-            Stop::Text(text) => vec![text.clone()],
-            Stop::List(texts) => texts.clone(),
-        }),
+        stop_sequences: stop_sequences_of(chat)?,
         temperature: chat.temperature,
         top_p: chat.top_p,
         top_k: None,
@@ -83,13 +88,9 @@ pub fn to_anthropic(chat: &ChatRequest) -> Result<Converted, ConvertError> {
         tools: (!tools.is_empty()).then_some(tools),
         tool_choice,
         metadata: chat.user.clone().map(|user| Metadata { user_id: Some(user), rest: Object::new() }),
-        rest: chat
-            .rest
-            .iter()
-            .filter(|(name, _)| SAME_IN_BOTH.contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
+        rest: rest_of(chat, model, &mut left_out),
     };
+    let answer_tool = answer_tool.map(|tool| tool.name);
     Ok(Converted { request, answer_tool, left_out })
 }
 
@@ -106,8 +107,7 @@ fn refuse_what_changes_the_answer(chat: &ChatRequest) -> Result<(), ConvertError
     if chat.rest.contains_key("functions") || chat.rest.contains_key("function_call") {
         return Err(refused("functions", "use `tools` and `tool_choice` instead"));
     }
-    let changes_if_set = ["frequency_penalty", "presence_penalty", "logit_bias"];
-    for name in changes_if_set {
+    for name in CHANGES_IF_SET {
         let is_set = match chat.rest.get(name) {
             None | Some(Value::Null) => false,
             Some(Value::Number(number)) => number.as_f64() != Some(0.0),
@@ -116,6 +116,15 @@ fn refuse_what_changes_the_answer(chat: &ChatRequest) -> Result<(), ConvertError
         };
         if is_set {
             return Err(refused(name, "it has no counterpart; leave it out"));
+        }
+    }
+    for name in ASKS_FOR_MORE {
+        match chat.rest.get(name) {
+            None | Some(Value::Null) => {}
+            Some(kinds) if name == "modalities" && *kinds == json!(["text"]) => {}
+            Some(_) => {
+                return Err(refused(name, "it answers with text only, from what it is told; leave it out"));
+            }
         }
     }
     Ok(())
@@ -131,59 +140,134 @@ fn left_out_of(chat: &ChatRequest) -> Vec<String> {
     note(chat.seed.is_some(), "seed");
     note(chat.metadata.is_some(), "metadata");
     note(chat.store.is_some(), "store");
-    // OpenAI accepts `json_object` only where the prompt itself asks for JSON, so the prompt says it already.
-    let kind = chat.response_format.as_ref().map(|format| &format.kind);
-    note(kind == Some(&ResponseFormatKind::JsonObject), "response_format");
-    for name in chat.rest.keys().filter(|name| !SAME_IN_BOTH.contains(&name.as_str())) {
-        note(true, name);
-    }
     left_out
 }
 
-fn schema_of(chat: &ChatRequest) -> Result<Option<&JsonSchemaFormat>, ConvertError> {
-    let Some(format) = &chat.response_format else { return Ok(None) };
-    match &format.kind {
-        ResponseFormatKind::Text | ResponseFormatKind::JsonObject => Ok(None),
-        ResponseFormatKind::JsonSchema => match &format.json_schema {
-            Some(schema) => Ok(Some(schema)),
-            None => Err(refused("response_format", "it needs a `json_schema`")),
-        },
-        ResponseFormatKind::Other(kind) => {
-            Err(refused("response_format", &format!("`{kind}` has no counterpart; use `json_schema`")))
+/// Fields that Anthropic may know under the same name, such as `thinking` and `top_k`: callers add them to an OpenAI
+/// request on purpose.
+fn rest_of(chat: &ChatRequest, model: &str, left_out: &mut Vec<String>) -> Object {
+    let mut rest = Object::new();
+    for (name, value) in chat.rest.iter().filter(|(_, value)| !value.is_null()) {
+        let is_answered_by_none = CHANGES_IF_SET.contains(&name.as_str()) || name == "modalities";
+        if name == "reasoning_effort" && takes_effort(model) && !chat.rest.contains_key("output_config") {
+            rest.extend(
+                effort_of(value).map(|effort| ("output_config".to_owned(), json!({ "effort": effort }))),
+            );
+        } else if HINTS.contains(&name.as_str()) {
+            left_out.push(name.clone());
+        } else if !is_answered_by_none {
+            rest.insert(name.clone(), value.clone());
         }
+    }
+    rest
+}
+
+/// Anthropic's word for how hard to think, where it has one.
+fn effort_of(effort: &Value) -> Option<&str> {
+    match effort.as_str()? {
+        "minimal" | "low" => Some("low"),
+        word @ ("medium" | "high" | "xhigh" | "max") => Some(word),
+        _ => None,
     }
 }
 
+/// Whether a model of this name takes `output_config.effort`: those from 4.6 on, by Anthropic's naming of 2026
+/// (`claude-opus-4-6`, `claude-sonnet-5-20270101`; but `claude-opus-4-20250514`, `claude-3-5-haiku-20241022`).
+fn takes_effort(model: &str) -> bool {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    let Some(name) = name.strip_prefix("claude-") else { return false };
+    let mut version = name.split('-').filter(|part| part.len() <= 2).filter_map(|part| part.parse().ok());
+    let major: u8 = version.next().unwrap_or(0);
+    (major, version.next().unwrap_or(0)) >= (4, 6)
+}
+
+fn stop_sequences_of(chat: &ChatRequest) -> Result<Option<Vec<String>>, ConvertError> {
+    let stops = match &chat.stop {
+        None => return Ok(None),
+        Some(Stop::Text(text)) => vec![text.clone()],
+        Some(Stop::List(texts)) => texts.clone(),
+    };
+    if stops.iter().any(|stop| stop.trim().is_empty()) {
+        return Err(refused("stop", "each of its texts must hold more than white space"));
+    }
+    Ok((!stops.is_empty()).then_some(stops))
+}
+
+/// The tool whose arguments are the answer, where the answer must take a form.
 fn answer_tool_of(
-    format: &JsonSchemaFormat,
+    chat: &ChatRequest,
     others: &[anthropic::Tool],
-) -> Result<anthropic::Tool, ConvertError> {
-    let schema = format.schema.clone().unwrap_or_else(|| serde_json::json!({ "type": "object" }));
+    left_out: &mut Vec<String>,
+) -> Result<Option<anthropic::Tool>, ConvertError> {
+    let Some(format) = &chat.response_format else { return Ok(None) };
+    let (name, description, schema) = match (&format.kind, &format.json_schema) {
+        (ResponseFormatKind::Text, _) => return Ok(None),
+        (ResponseFormatKind::JsonObject, _) => ("", None, None),
+        (ResponseFormatKind::JsonSchema, Some(format)) => {
+            if format.strict == Some(true) {
+                left_out.push("response_format.json_schema.strict".to_owned());
+            }
+            (format.name.as_str(), format.description.clone(), format.schema.clone())
+        }
+        (ResponseFormatKind::JsonSchema, None) => {
+            return Err(refused("response_format", "it needs a `json_schema`"));
+        }
+        (ResponseFormatKind::Other(kind), _) => {
+            return Err(refused(
+                "response_format",
+                &format!("`{kind}` has no counterpart; use `json_schema`"),
+            ));
+        }
+    };
+    let schema = schema.unwrap_or_else(|| json!({ "type": "object", "additionalProperties": true }));
     if schema.get("type").is_none_or(|kind| kind != "object") {
         return Err(refused("response_format.json_schema.schema", "its `type` must be `object`"));
     }
-    let mut name = if format.name.is_empty() { "answer".to_owned() } else { format.name.clone() };
+    let mut name = if name.is_empty() { "answer".to_owned() } else { name.to_owned() };
     while others.iter().any(|tool| tool.name == name) {
         name.push_str("_answer");
     }
-    let description =
-        format.description.clone().or_else(|| Some("Gives the answer in the form asked for.".to_owned()));
-    Ok(anthropic::Tool { name, description, input_schema: Some(schema), rest: Object::new() })
+    let description = description.or_else(|| Some("Gives the answer in the form asked for.".to_owned()));
+    Ok(Some(anthropic::Tool { name, description, input_schema: Some(schema), rest: Object::new() }))
 }
 
-fn tools_of(chat: &ChatRequest) -> Result<Vec<anthropic::Tool>, ConvertError> {
-    let tools = chat.tools.iter().flatten().enumerate();
-    tools
-        .map(|(index, tool)| tool_of(tool).map_err(|reason| refused(&format!("tools[{index}]"), reason)))
-        .collect()
+/// The choice of tools where one of them is the answer.
+fn choice_with_answer(
+    chat: &ChatRequest,
+    answer: &anthropic::Tool,
+    given: Option<anthropic::ToolChoice>,
+) -> anthropic::ToolChoice {
+    let disable_parallel_tool_use = given.as_ref().and_then(|choice| choice.disable_parallel_tool_use);
+    let thinks = chat.rest.get("thinking").is_some_and(|thinking| thinking["type"] != "disabled");
+    let has_tools = chat.tools.as_ref().is_some_and(|tools| !tools.is_empty());
+    let choice = match given {
+        // A model that thinks can't be made to call a tool; told of it, it does nearly always.
+        _ if thinks => anthropic::ToolChoice::new(ToolChoiceKind::Auto),
+        Some(named) if named.kind == ToolChoiceKind::Tool => named,
+        Some(none) if none.kind == ToolChoiceKind::None => anthropic::ToolChoice::tool(answer.name.as_str()),
+        // Beside the caller's own tools, calling one of those must stay possible.
+        _ if has_tools => anthropic::ToolChoice::new(ToolChoiceKind::Any),
+        _ => anthropic::ToolChoice::tool(answer.name.as_str()),
+    };
+    anthropic::ToolChoice { disable_parallel_tool_use, ..choice }
+}
+
+fn tools_of(chat: &ChatRequest, left_out: &mut Vec<String>) -> Result<Vec<anthropic::Tool>, ConvertError> {
+    let mut tools = Vec::new();
+    for (index, tool) in chat.tools.iter().flatten().enumerate() {
+        let path = format!("tools[{index}]");
+        tools.push(tool_of(tool).map_err(|reason| refused(&path, reason))?);
+        // Models keep to the schema nearly always, but only some of them promise it.
+        if tool.function.as_ref().is_some_and(|function| function.strict == Some(true)) {
+            left_out.push(format!("{path}.function.strict"));
+        }
+    }
+    Ok(tools)
 }
 
 fn tool_of(tool: &Tool) -> Result<anthropic::Tool, &'static str> {
     let function = tool.function.as_ref().ok_or("only tools of type `function` have a counterpart")?;
-    let schema = function
-        .parameters
-        .clone()
-        .unwrap_or_else(|| serde_json::json!({ "type": "object", "properties": {} }));
+    let schema = function.parameters.clone().unwrap_or_else(|| json!({ "type": "object", "properties": {} }));
     let rest = cache_control_of(&tool.rest);
     let (name, description) = (function.name.clone(), function.description.clone());
     Ok(anthropic::Tool { name, description, input_schema: Some(schema), rest })
@@ -353,7 +437,7 @@ fn tool_result_of(
     blocks: Vec<ContentBlock>,
     path: &str,
 ) -> Result<ContentBlock, ConvertError> {
-    let Some(tool_use_id) = message.tool_call_id.clone() else {
+    let Some(tool_use_id) = message.tool_call_id.as_deref().map(id_of) else {
         return Err(refused(
             &format!("{path}.tool_call_id"),
             "a tool's result must name the call it answers",
@@ -375,13 +459,19 @@ fn tool_use_of(call: &ToolCall, path: &str) -> Result<ContentBlock, ConvertError
     let arguments = if function.arguments.trim().is_empty() { "{}" } else { &function.arguments };
     match serde_json::from_str(arguments) {
         Ok(input @ Value::Object(_)) => Ok(ContentBlock::ToolUse(ToolUseBlock {
-            id: call.id.clone(),
+            id: id_of(&call.id),
             name: function.name.clone(),
             input,
             rest: Object::new(),
         })),
         _ => Err(refused(&format!("{path}.function.arguments"), "it must be a JSON object in a string")),
     }
+}
+
+/// A call's name in letters that Anthropic takes: a conversation may have begun with a model that uses others.
+fn id_of(id: &str) -> String {
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
+    id.chars().map(|letter| if allowed(letter) { letter } else { '_' }).collect()
 }
 
 /// `cache_control`, which Anthropic's users put on parts of an OpenAI request.

@@ -101,7 +101,14 @@ pub fn usage_of(usage: &anthropic::Usage) -> Option<Usage> {
     })
 }
 
-/// An error of Anthropic's in OpenAI's shape.
+/// An error of Anthropic's in OpenAI's shape, with the code that OpenAI's clients look for.
 pub fn error_to_openai(detail: &anthropic::ErrorDetail) -> error::ErrorBody {
-    error::ErrorBody::new(&detail.kind, detail.message.as_str())
+    let body = error::ErrorBody::new(&detail.kind, detail.message.as_str());
+    let code = match detail.kind.as_str() {
+        "invalid_request_error" if detail.message.contains("prompt is too long") => "context_length_exceeded",
+        "not_found_error" if detail.message.starts_with("model:") => "model_not_found",
+        "rate_limit_error" => "rate_limit_exceeded",
+        _ => return body,
+    };
+    body.with_code(code)
 }

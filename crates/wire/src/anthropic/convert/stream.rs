@@ -12,6 +12,11 @@ use crate::openai::chat::{
 };
 use crate::openai::error::ErrorBody;
 
+/// Most bytes of text that are held back beside an answer's form, and most blocks open at once: far beyond any reply, so
+/// that a server gone wild fills no memory.
+const MOST_HELD: usize = 8 << 20;
+const MOST_BLOCKS: usize = 10_000;
+
 /// Turns the events of a reply into the pieces an OpenAI client expects, one event at a time.
 #[derive(Clone, Debug)]
 pub struct StreamTranslator {
@@ -83,6 +88,9 @@ impl StreamTranslator {
             StreamEvent::Error(error) => return Err(Box::new(error_to_openai(&error.error))),
             StreamEvent::MessageStop(_) | StreamEvent::Ping(_) | StreamEvent::Other(_) => None,
         };
+        if self.held_text.len() > MOST_HELD || self.blocks.len() > MOST_BLOCKS {
+            return Err(Box::new(ErrorBody::new("upstream_error", "the reply grows beyond all bounds")));
+        }
         Ok(said.map(|delta| self.chunk(delta, None)))
     }
 

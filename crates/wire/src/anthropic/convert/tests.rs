@@ -1,8 +1,11 @@
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::anthropic::messages::{ErrorBody, MessagesResponse, StreamEvent};
-use crate::openai::chat::{ChatRequest, ChunkAccumulator, FinishReason, StreamData, parse_stream_data};
+use crate::openai::chat::{
+    ChatChunk, ChatRequest, ChunkAccumulator, FinishReason, StreamData, parse_stream_data,
+};
 use crate::sse::SseParser;
 
 fn chat(body: Value) -> ChatRequest {
@@ -10,7 +13,7 @@ fn chat(body: Value) -> ChatRequest {
 }
 
 fn converted(body: Value) -> Converted {
-    to_anthropic(&chat(body)).unwrap()
+    to_anthropic(&chat(body), "claude-sonnet-4-5").unwrap()
 }
 
 #[test]
@@ -75,7 +78,7 @@ fn a_conversation_with_tools_and_an_image_is_said_in_anthropics_words() {
     });
     let converted = converted(asked);
     assert_eq!(serde_json::to_value(&converted.request).unwrap(), expected);
-    assert_eq!(converted.left_out, ["seed", "service_tier", "messages[2].content[1].image_url.detail"]);
+    assert_eq!(converted.left_out, ["seed", "messages[2].content[1].image_url.detail", "service_tier"]);
     assert_eq!(converted.answer_tool, None);
 }
 
@@ -93,10 +96,88 @@ fn a_schema_becomes_a_tool_that_must_be_called() {
     let request = serde_json::to_value(&alone.request).unwrap();
     assert_eq!(request["tool_choice"], json!({"type": "tool", "name": "route"}));
     assert_eq!(request["tools"][0]["input_schema"], schema);
+    assert_eq!(alone.left_out, ["response_format.json_schema.strict"], "asked for, not promised");
 
     let beside = converted(json!({"model": "m", "messages": user, "response_format": format, "tools": tool}));
     assert_eq!(beside.answer_tool.as_deref(), Some("route_answer"), "the caller's tool keeps its name");
-    assert_eq!(serde_json::to_value(&beside.request.tool_choice).unwrap(), json!({"type": "any"}));
+    let choice = |more: Value| {
+        let mut call = json!({"model": "m", "messages": user, "response_format": format, "tools": tool});
+        call.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::to_value(converted(call).request.tool_choice).unwrap()
+    };
+    assert_eq!(choice(json!({})), json!({"type": "any"}), "theirs may be called instead");
+    assert_eq!(choice(json!({"tool_choice": "none"})), json!({"type": "tool", "name": "route_answer"}));
+    let named = json!({"type": "function", "function": {"name": "route"}});
+    assert_eq!(choice(json!({"tool_choice": named})), json!({"type": "tool", "name": "route"}));
+    let thinking = json!({"type": "enabled", "budget_tokens": 2048});
+    assert_eq!(choice(json!({"thinking": thinking})), json!({"type": "auto"}), "who thinks can't be made to");
+    assert_eq!(
+        choice(json!({"parallel_tool_calls": false})),
+        json!({"type": "any", "disable_parallel_tool_use": true})
+    );
+}
+
+#[test]
+fn the_wish_for_some_json_object_becomes_a_tool_that_takes_any() {
+    let asked = json!({"model": "m", "messages": [{"role": "user", "content": "As JSON."}], "response_format": {"type": "json_object"}});
+    let converted = converted(asked);
+    let request = serde_json::to_value(&converted.request).unwrap();
+    assert_eq!(request["tools"][0]["input_schema"], json!({"type": "object", "additionalProperties": true}));
+    assert_eq!(request["tool_choice"], json!({"type": "tool", "name": "answer"}));
+    assert_eq!((converted.answer_tool.as_deref(), converted.left_out.len()), (Some("answer"), 0));
+}
+
+#[test]
+fn fields_go_on_unless_they_are_openais_own() {
+    let converted = converted(json!({
+        "model": "m", "messages": [{"role": "user", "content": "hi"}], "top_k": 5, "mcp_servers": [], "a_field_of_2031": 1,
+        "verbosity": "low", "prompt_cache_key": "k", "reasoning_effort": "high", "modalities": ["text"], "logit_bias": {},
+        "prediction": null, "store": true, "metadata": {"a": "b"}, "stop": [],
+    }));
+    let expected = json!({
+        "model": "claude-sonnet-4-5", "max_tokens": DEFAULT_MAX_TOKENS,
+        "messages": [{"role": "user", "content": "hi"}], "top_k": 5, "mcp_servers": [], "a_field_of_2031": 1,
+    });
+    assert_eq!(serde_json::to_value(&converted.request).unwrap(), expected);
+    assert_eq!(
+        converted.left_out,
+        ["metadata", "store", "verbosity", "prompt_cache_key", "reasoning_effort"],
+        "this model takes no effort"
+    );
+}
+
+#[test]
+fn the_effort_is_told_to_models_that_take_one() {
+    let effort = |model: &str, word: &str| {
+        let asked = json!({"model": "x", "messages": [], "reasoning_effort": word});
+        let converted = to_anthropic(&chat(asked), model).unwrap();
+        (converted.request.rest.get("output_config").cloned(), converted.left_out.len())
+    };
+    for (model, word, told) in [
+        ("claude-opus-4-6", "minimal", Some("low")),
+        ("claude-sonnet-4-6-20260217", "medium", Some("medium")),
+        ("anthropic/claude-opus-5", "high", Some("high")),
+        ("claude-fable-5-20261001", "xhigh", Some("xhigh")),
+        ("claude-opus-4-6", "none", None),
+    ] {
+        let told = told.map(|word| json!({"effort": word}));
+        assert_eq!(effort(model, word), (told, 0), "{model} {word}");
+    }
+    for model in
+        ["claude-opus-4-5-20251101", "claude-opus-4-20250514", "claude-3-5-haiku-20241022", "a-proxys-name"]
+    {
+        assert_eq!(effort(model, "high"), (None, 1), "{model}");
+    }
+}
+
+#[test]
+fn a_calls_name_keeps_to_the_letters_that_anthropic_takes() {
+    let asked = json!({"model": "m", "messages": [
+        {"role": "assistant", "tool_calls": [{"id": "functions.f:0", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "functions.f:0", "content": "1"}]});
+    let request = serde_json::to_value(converted(asked).request).unwrap();
+    assert_eq!(request["messages"][0]["content"][0]["id"], "functions_f_0");
+    assert_eq!(request["messages"][1]["content"][0]["tool_use_id"], "functions_f_0");
 }
 
 #[test]
@@ -119,6 +200,10 @@ fn what_would_change_the_answer_is_refused_by_name() {
         (json!({"temperature": 1.5}), "temperature"),
         (json!({"presence_penalty": 0.5}), "presence_penalty"),
         (json!({"functions": []}), "functions"),
+        (json!({"web_search_options": {}}), "web_search_options"),
+        (json!({"modalities": ["text", "audio"]}), "modalities"),
+        (json!({"stop": "\n"}), "stop"),
+        (json!({"stop": ["END", " "]}), "stop"),
         (json!({"tools": [{"type": "custom", "custom": {"name": "x"}}]}), "tools[0]"),
         (json!({"tools": [{"function": {"name": "x"}}], "tool_choice": "perhaps"}), "tool_choice"),
         (json!({"response_format": {"type": "grammar"}}), "response_format"),
@@ -144,10 +229,10 @@ fn what_would_change_the_answer_is_refused_by_name() {
     for (fields, field) in rows {
         let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
         body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        assert_eq!(to_anthropic(&chat(body)).unwrap_err().field, field);
+        assert_eq!(to_anthropic(&chat(body), "m").unwrap_err().field, field);
     }
     let harmless = json!({"model": "m", "messages": [], "n": 1, "logprobs": false, "presence_penalty": 0, "logit_bias": {}});
-    assert!(to_anthropic(&chat(harmless)).is_ok());
+    assert!(to_anthropic(&chat(harmless), "m").is_ok());
 }
 
 fn reply(content: Value, stop_reason: &str, usage: Value) -> MessagesResponse {
@@ -212,26 +297,50 @@ fn an_error_keeps_its_kind_and_its_sentence() {
     let expected =
         json!({"error": {"message": "Overloaded", "type": "overloaded_error", "param": null, "code": null}});
     assert_eq!(serde_json::to_value(error_to_openai(&error.error)).unwrap(), expected);
+    for (kind, message, code) in [
+        ("rate_limit_error", "slow down", Some("rate_limit_exceeded")),
+        ("not_found_error", "model: claude-9", Some("model_not_found")),
+        ("not_found_error", "no such path", None),
+        (
+            "invalid_request_error",
+            "prompt is too long: 210000 tokens > 200000 maximum",
+            Some("context_length_exceeded"),
+        ),
+    ] {
+        let told = error_to_openai(&ErrorBody::new(kind, message).error).error;
+        assert_eq!((told.kind.as_deref(), told.code.as_deref()), (Some(kind), code), "{message}");
+    }
 }
 
-/// The events of a stream as Anthropic sends them, translated and put together again.
-fn streamed(answer_tool: Option<&str>, events: &[Value]) -> crate::openai::chat::ChatResponse {
+/// A stream as Anthropic sends it.
+fn wire(events: &[Value]) -> String {
     let mut bytes = String::new();
     for event in events {
         let name = event["type"].as_str().unwrap();
         crate::sse::SseEvent::named(name, event.to_string()).write_to(&mut bytes);
     }
-    let mut parsed = Vec::new();
-    SseParser::new().push(bytes.as_bytes(), &mut parsed).unwrap();
-    let mut translator = StreamTranslator::new(answer_tool.map(str::to_owned), 1_795_218_187);
-    let mut pieces = ChunkAccumulator::new();
-    for event in parsed {
-        let event: StreamEvent = serde_json::from_str(&event.data).unwrap();
-        if let Some(chunk) = translator.push(&event).unwrap() {
-            pieces.push(&chunk);
-        }
+    bytes
+}
+
+/// The chunks that a stream becomes whose bytes come in these pieces; the one with the usage last.
+fn chunks<'a>(answer_tool: Option<&str>, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<ChatChunk> {
+    let (mut parser, mut parsed) = (SseParser::new(), Vec::new());
+    for piece in pieces {
+        parser.push(piece, &mut parsed).unwrap();
     }
-    pieces.push(&translator.usage_chunk());
+    let mut translator = StreamTranslator::new(answer_tool.map(str::to_owned), 1_795_218_187);
+    let events = parsed.into_iter().map(|event| serde_json::from_str::<StreamEvent>(&event.data).unwrap());
+    let mut chunks: Vec<ChatChunk> = events.filter_map(|event| translator.push(&event).unwrap()).collect();
+    chunks.push(translator.usage_chunk());
+    chunks
+}
+
+/// The events of a stream, translated and put together again.
+fn streamed(answer_tool: Option<&str>, events: &[Value]) -> crate::openai::chat::ChatResponse {
+    let mut pieces = ChunkAccumulator::new();
+    for chunk in chunks(answer_tool, std::iter::once(wire(events).as_bytes())) {
+        pieces.push(&chunk);
+    }
     pieces.finish().unwrap()
 }
 
@@ -379,5 +488,40 @@ proptest::proptest! {
         }
         whole.push(&translator.usage_chunk());
         let _ = whole.finish();
+    }
+}
+
+/// A reply with everything: thinking, text beyond ASCII, two tools.
+fn eventful() -> String {
+    let text = |text: &str| json!({"type": "text_delta", "text": text});
+    let arguments = |text: &str| json!({"type": "input_json_delta", "partial_json": text});
+    let tool =
+        |name: &str| json!({"type": "tool_use", "id": format!("toolu_{name}"), "name": name, "input": {}});
+    let thought = [json!({"type": "thinking_delta", "thinking": "Hm."})];
+    let said = [text("Gr\u{fc}\u{df} Gott "), text("\u{1f41f}\n")];
+    let (page, nothing) = ([arguments("{\"page\""), arguments(":1}")], []);
+    wire(&stream_of(
+        &[
+            (json!({"type": "thinking", "thinking": ""}), &thought),
+            (json!({"type": "text", "text": ""}), &said),
+            (tool("read_total"), &page),
+            (tool("read_date"), &nothing),
+        ],
+        "tool_use",
+    ))
+}
+
+proptest! {
+    #[test]
+    fn a_stream_becomes_the_same_chunks_wherever_its_bytes_are_cut(
+        answer_tool in proptest::option::of(Just("read_total")),
+        mut cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 0..40),
+    ) {
+        let bytes = eventful().into_bytes();
+        let mut places: Vec<usize> = cuts.drain(..).map(|cut| cut.index(bytes.len())).collect();
+        places.extend([0, bytes.len()]);
+        places.sort_unstable();
+        let pieces = places.windows(2).map(|ends| &bytes[ends[0]..ends[1]]);
+        prop_assert_eq!(chunks(answer_tool, pieces), chunks(answer_tool, std::iter::once(&bytes[..])));
     }
 }
