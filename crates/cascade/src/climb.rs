@@ -1,6 +1,8 @@
 //! How requests climb: each rung sees only what the rungs below it left unanswered.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
 
 use futures::{FutureExt, StreamExt, stream};
 use sprat_task::{
@@ -143,13 +145,9 @@ impl Ladder {
     ) -> Vec<(usize, Climbed)> {
         match (&self.last, reach) {
             (_, Reach::SmallOnly | Reach::BelowTheEnd) => {}
-            (LadderEnd::Remote(large), _) => {
+            (LadderEnd::Remote(_) | LadderEnd::Remotes(_), _) => {
                 let inputs: Vec<Input> = asked.iter().map(|(_, input)| (*input).clone()).collect();
-                let all: Vec<usize> = (0..inputs.len()).collect();
-                let attempts = ask(large.as_ref(), cx, task, &inputs, &all).await;
-                for (attempt, climbed) in attempts.into_iter().zip(&mut climbs) {
-                    climbed.end_with_large(large.id(), admitted(attempt, task));
-                }
+                ask_in_order(self.last.models(), cx, task, &inputs, &mut climbs).await;
             }
             (LadderEnd::People, _) => climbs.iter_mut().for_each(|climbed| climbed.end = End::People),
             (LadderEnd::NoAnswer, _) => climbs.iter_mut().for_each(|climbed| climbed.end = End::NoAnswer),
@@ -233,6 +231,31 @@ async fn ask(
     }
     let why = format!("gave {} attempts for {} inputs", attempts.len(), asked.len());
     vec![Attempt::failed(ModelError::Failed(why)); asked.len()]
+}
+
+/// Asks the models at the end of a ladder in order: each about what those before it could not answer for reasons of
+/// their own. Every attempt is a step.
+async fn ask_in_order(
+    models: &[Arc<dyn Model>],
+    cx: &Context,
+    task: &Task,
+    inputs: &[Input],
+    climbs: &mut [Climbed],
+) {
+    let mut waiting: Vec<usize> = (0..inputs.len()).collect();
+    for (place, model) in models.iter().enumerate() {
+        let cx = cx.sharing(models.len() - place, Instant::now());
+        let attempts = ask(model.as_ref(), &cx, task, inputs, &waiting).await;
+        let mut left = Vec::new();
+        for (attempt, row) in attempts.into_iter().zip(waiting) {
+            let attempt = admitted(attempt, task);
+            if attempt.result.as_ref().is_err_and(ModelError::another_may_answer) {
+                left.push(row);
+            }
+            climbs[row].end_with_large(model.id(), attempt);
+        }
+        waiting = left;
+    }
 }
 
 /// Enters each attempt into its climb and returns the rows that go on.

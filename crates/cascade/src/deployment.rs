@@ -56,12 +56,26 @@ pub struct Remote {
     pub upstream: Arc<dyn Upstream>,
     /// What its provider calls the model.
     pub model: String,
-    /// Whether it speaks OpenAI's protocol, as a request that is passed on must.
-    pub speaks_openai: bool,
+    /// The protocol it speaks: requests come in OpenAI's, and are translated where it has another.
+    pub protocol: Protocol,
+    /// Who is asked where it fails, in order; their own lists are not followed.
+    pub fallback: Vec<Arc<Remote>>,
     /// What its tokens cost; `None` where unknown.
     pub price: Option<Price>,
     /// Where its answers and prices come from.
     pub provenance: Provenance,
+}
+
+/// What a remote model speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// OpenAI's.
+    OpenAi,
+    /// Anthropic's.
+    Anthropic {
+        /// Most tokens of answer where a request sets no limit, which this protocol requires.
+        max_tokens: u64,
+    },
 }
 
 /// Everything that answers at one moment.

@@ -66,10 +66,23 @@ impl From<Option<f64>> for Threshold {
 pub enum LadderEnd {
     /// The large model.
     Remote(Arc<dyn Model>),
+    /// The large model, and those that are asked where it fails, in order.
+    Remotes(Vec<Arc<dyn Model>>),
     /// A queue of people.
     People,
     /// An explicit "no answer".
     NoAnswer,
+}
+
+impl LadderEnd {
+    /// The models at the end, in the order they are asked; none where it ends without one.
+    pub fn models(&self) -> &[Arc<dyn Model>] {
+        match self {
+            Self::Remote(large) => std::slice::from_ref(large),
+            Self::Remotes(models) => models,
+            Self::People | Self::NoAnswer => &[],
+        }
+    }
 }
 
 /// Rungs from cheapest to dearest, and the end.

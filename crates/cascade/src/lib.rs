@@ -13,7 +13,7 @@ pub mod ladder;
 pub mod ledger;
 
 pub use climb::{Climbed, End, Pace, Reach, Told};
-pub use deployment::{Deployed, LadderLoader, Remote, Serving};
+pub use deployment::{Deployed, LadderLoader, Protocol, Remote, Serving};
 pub use ladder::{Ladder, LadderEnd, Rung, Threshold};
 pub use ledger::{Account, Spent};
 /// What makes a rung's scores confidences.

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use sprat_cascade::{Climbed, End, Serving};
+use sprat_cascade::{Climbed, End, Serving, Spent};
 use sprat_task::{Confidence, Outcome, RequestId};
 use sprat_wire::openai::chat::{ChatResponse, Usage, chunks_of};
 use sprat_wire::sse::write_data;
@@ -119,7 +119,7 @@ fn behind(
             for (name, amount) in all.into_iter().filter_map(|(name, amount)| Some((name, amount?))) {
                 set(headers, name, &amount.micro().to_string());
             }
-        } else if let Some(cost) = climbed.steps.last().and_then(|step| step.usage.cost) {
+        } else if let Some(cost) = Spent::of(&climbed.steps).exact() {
             set(headers, "x-sprat-cost-micro-usd", &cost.micro().to_string());
         }
         // Ours is what the models did not take.

@@ -7,8 +7,8 @@
 //! | accept | May it come in, what is it called, and until when is an answer wanted? | [`accept`] |
 //! | decode | What does the body ask? | [`decode`] |
 //! | resolve | Whose is it: a task's, or a remote model's? | [`resolve`], [`shape`] |
-//! | answer | What is the answer? | [`answer`], [`pass`] |
-//! | encode | How is that said on the wire? | [`encode`], [`relay`] |
+//! | answer | What is the answer? | [`answer`], [`pass`], `attempt`, `dialect` |
+//! | encode | How is that said on the wire? | [`encode`], `relay` |
 //! | record | What did it do and cost? | [`record`] |
 //!
 //! Beside them: [`current`] (what answers now, exchanged while requests run), [`error`] (every error in OpenAI's four
@@ -17,17 +17,19 @@
 
 pub mod accept;
 pub mod answer;
+mod attempt;
 mod connection;
 pub mod current;
 mod dashboard;
 pub mod decode;
+mod dialect;
 pub mod encode;
 pub mod error;
 pub mod feedback;
 pub mod metrics;
 pub mod pass;
 pub mod record;
-pub mod relay;
+mod relay;
 pub mod resolve;
 pub mod server;
 pub mod shape;

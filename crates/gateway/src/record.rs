@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sprat_cascade::{Account, Climbed, End};
+use sprat_cascade::{Account, Climbed, End, Remote};
 use sprat_store::{Ending, LedgerEntry, Source};
 use sprat_task::{ModelError, ModelId, Money, Outcome, Provenance, Step, TaskName, Usage};
 use tokio::sync::OwnedSemaphorePermit;
@@ -73,11 +73,12 @@ impl Record {
         }
     }
 
-    /// From here on a model is being asked, after these steps: what it costs is unknown until it has answered.
-    pub fn asking(&mut self, steps: &[Step], model: &ModelId) {
-        self.asking = Some((model.clone(), Instant::now()));
+    /// From here on a remote model is being asked, after these steps: what it costs is unknown until it has answered.
+    pub fn asking(&mut self, steps: &[Step], remote: &Remote) {
+        self.asking = Some((remote.upstream.id().clone(), Instant::now()));
         if let Some(entry) = &mut self.entry {
             entry.steps = steps.to_vec();
+            entry.provenance = entry.provenance.weaker(remote.provenance);
         }
     }
 

@@ -5,38 +5,36 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::IntoResponse;
 use futures::{StreamExt, stream};
 use sprat_task::model::WireReply;
-use sprat_task::{ModelError, Outcome, RequestId, Usage};
-use sprat_wire::openai::chat::{self, ChatChunk, StreamData, parse_stream_data};
+use sprat_task::{ModelError, Outcome, RequestId};
+use sprat_wire::openai::chat;
 use sprat_wire::sse::{SseEvent, SseParser, write_data};
 
 use crate::Gateway;
+use crate::attempt::Asked;
+use crate::dialect::{Dialect, Heard, Says};
 use crate::error::Refusal;
-use crate::pass::{Asked, Passed, head};
+use crate::pass::Passed;
 use crate::record::Record;
 
-/// A stream on its way through.
-pub struct Relay {
-    gateway: Arc<Gateway>,
-    id: RequestId,
-    sent: Asked,
+/// A stream as it comes in, in OpenAI's words.
+pub(crate) struct Incoming {
+    head: HeaderMap,
     reply: WireReply,
-    record: Option<Record>,
-    /// The client didn't ask for the usage; we did.
-    hide_usage: bool,
+    dialect: Dialect,
     parser: SseParser,
     /// Events that are ready to go.
     ready: VecDeque<String>,
-    usage: Option<chat::Usage>,
-    /// Whether every answer has said why it ended.
+    /// Whether an answer has said why it ended.
     finished: bool,
     ended: bool,
 }
 
 /// What has come.
+#[derive(PartialEq)]
 enum Came {
     /// Events without content: a role, a comment.
     Nothing,
@@ -44,49 +42,49 @@ enum Came {
     Content,
 }
 
-impl Relay {
-    pub(crate) fn new(
-        gateway: Arc<Gateway>,
-        id: RequestId,
-        sent: Asked,
-        reply: WireReply,
-        record: Record,
-        hide_usage: bool,
-    ) -> Self {
+impl Incoming {
+    pub fn new(head: HeaderMap, reply: WireReply, dialect: Dialect) -> Self {
         Self {
-            gateway,
-            id,
-            sent,
+            head,
             reply,
-            record: Some(record),
-            hide_usage,
+            dialect,
             parser: SseParser::new(),
             ready: VecDeque::new(),
-            usage: None,
             finished: false,
             ended: false,
         }
+    }
+
+    /// Waits for the first content, so that a failure before it is an ordinary error.
+    pub async fn hold(&mut self) -> Result<(), ModelError> {
+        while self.more().await? == Came::Nothing {}
+        Ok(())
+    }
+
+    /// What it has used, where it has said so; one that broke off has used more than nobody says.
+    pub fn usage(&self) -> Option<Box<chat::Usage>> {
+        self.dialect.usage()
     }
 
     /// Waits for the next bytes and takes their events. An error ends the stream.
     async fn more(&mut self) -> Result<Came, ModelError> {
         let mut events = Vec::new();
         match self.reply.body.next().await {
-            Some(Ok(bytes)) => self
-                .parser
-                .push(&bytes, &mut events)
-                .map_err(|error| ModelError::Failed(error.to_string()))?,
-            Some(Err(error)) => return Err(error),
+            Some(Ok(bytes)) => {
+                let read = self.parser.push(&bytes, &mut events);
+                read.map_err(|error| ModelError::Failed(error.to_string()))?;
+                self.take(events)
+            }
+            Some(Err(error)) => Err(error),
             None => {
                 events.extend(std::mem::take(&mut self.parser).finish());
-                if !self.take(events)?.is_content() && !self.finished {
+                if self.take(events)? == Came::Nothing && !self.finished {
                     return Err(ModelError::Unavailable("the stream broke off before its end".to_owned()));
                 }
-                self.end_well();
-                return Ok(Came::Content);
+                self.end();
+                Ok(Came::Content)
             }
         }
-        self.take(events)
     }
 
     fn take(&mut self, events: Vec<SseEvent>) -> Result<Came, ModelError> {
@@ -95,76 +93,35 @@ impl Relay {
             if self.ended {
                 break;
             }
-            match parse_stream_data(&event.data) {
-                Ok(StreamData::Done) => {
-                    self.end_well();
-                    came = Came::Content;
-                }
-                Ok(StreamData::Error(error)) => {
-                    return Err(ModelError::Failed(format!("the stream said: {}", error.error.message)));
-                }
-                Ok(StreamData::Chunk(chunk)) => {
-                    if self.chunk(&chunk) {
-                        came = Came::Content;
-                    }
-                    if !(self.hide_usage && chunk.choices.is_empty() && chunk.usage.is_some()) {
-                        self.pass(&event);
-                    }
-                }
-                // What we can't read may still mean something to the client.
-                Err(_) => self.pass(&event),
+            let Heard { says, told } = self.dialect.hear(event)?;
+            if let Some(told) = told {
+                self.pass(told);
             }
+            match says {
+                Says::Nothing => continue,
+                Says::Content => {}
+                Says::Finished => self.finished = true,
+                Says::End => self.end(),
+            }
+            came = Came::Content;
         }
         Ok(came)
     }
 
-    /// Looks at a chunk; says whether the client sees something of the answer in it.
-    fn chunk(&mut self, chunk: &ChatChunk) -> bool {
-        if chunk.usage.is_some() {
-            self.usage.clone_from(&chunk.usage);
-        }
-        self.finished |= chunk.choices.iter().any(|choice| choice.finish_reason.is_some());
-        chunk.choices.iter().any(|choice| {
-            let delta = &choice.delta;
-            let says = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-            says(&delta.content)
-                || says(&delta.refusal)
-                || delta.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty())
-                || delta.rest.values().any(|value| !value.is_null())
-                || choice.finish_reason.is_some()
-        })
-    }
-
-    fn pass(&mut self, event: &SseEvent) {
+    fn pass(&mut self, event: SseEvent) {
         let mut text = String::with_capacity(event.data.len() + 8);
-        SseEvent { id: None, ..event.clone() }.write_to(&mut text);
+        SseEvent { id: None, ..event }.write_to(&mut text);
         self.ready.push_back(text);
     }
 
-    /// Records, then says that the answer is whole.
-    fn end_well(&mut self) {
-        if let Some(record) = self.record.take() {
-            record.finish(&self.sent.answered(self.usage.as_ref()));
+    fn end(&mut self) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        if let Some(words) = self.dialect.last_words() {
+            self.say(&words);
         }
         self.say("[DONE]");
-        self.ended = true;
-    }
-
-    /// Records, then says what went wrong; no `[DONE]` follows.
-    fn end_badly(&mut self, error: ModelError) {
-        let refusal = Refusal::model(self.sent.remote.upstream.id().as_str(), &error);
-        tracing::debug!(request = %self.id, "a stream ended badly: {error}");
-        if let Some(record) = self.record.take() {
-            record.finish(&self.sent.ended(self.spent(), Outcome::Failed(error)));
-        }
-        self.gateway.metrics.cut();
-        self.say(&refusal.data());
-        self.ended = true;
-    }
-
-    /// What is known to be used; a stream that broke off has used more than nobody says.
-    fn spent(&self) -> Usage {
-        self.usage.as_ref().map_or(Usage::UNKNOWN, |usage| self.sent.spent(Some(usage)))
     }
 
     fn say(&mut self, data: &str) {
@@ -172,46 +129,78 @@ impl Relay {
         write_data(data, &mut text);
         self.ready.push_back(text);
     }
+}
+
+/// A stream on its way through.
+pub(crate) struct Relay {
+    gateway: Arc<Gateway>,
+    id: RequestId,
+    asked: Asked,
+    incoming: Incoming,
+    /// `None` once its end is recorded.
+    record: Option<Record>,
+}
+
+impl Relay {
+    /// A stream that has content, and where its end is recorded.
+    pub fn new(
+        gateway: &Arc<Gateway>,
+        id: &RequestId,
+        asked: Asked,
+        incoming: Incoming,
+        record: Record,
+    ) -> Self {
+        let mut relay =
+            Self { gateway: gateway.clone(), id: id.clone(), asked, incoming, record: Some(record) };
+        relay.settle();
+        relay
+    }
+
+    /// Lets it run.
+    pub fn pass(mut self) -> Passed {
+        let mut head = std::mem::take(&mut self.incoming.head);
+        head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        let model = self.asked.remote.upstream.id().to_string();
+        let body = Body::from_stream(stream::unfold(self, Self::next));
+        Passed { model, climbed: None, response: (head, body).into_response() }
+    }
+
+    /// Records a whole answer, before its end is told.
+    fn settle(&mut self) {
+        if self.incoming.ended
+            && let Some(record) = self.record.take()
+        {
+            record.finish(&self.asked.answered(self.incoming.usage().as_deref()));
+        }
+    }
+
+    /// Records, then says what went wrong; no `[DONE]` follows.
+    fn end_badly(&mut self, error: ModelError) {
+        let refusal = Refusal::model(self.asked.remote.upstream.id().as_str(), &error);
+        tracing::debug!(request = %self.id, "a stream ended badly: {error}");
+        if let Some(record) = self.record.take() {
+            let spent = self.asked.spent(self.incoming.usage().as_deref());
+            record.finish(&self.asked.ended(spent, Outcome::Failed(error)));
+        }
+        self.gateway.metrics.cut();
+        self.incoming.say(&refusal.data());
+        self.incoming.ended = true;
+    }
 
     /// The next bytes for the client.
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         loop {
-            if !self.ready.is_empty() {
-                let together: String = self.ready.drain(..).collect();
+            self.settle();
+            if !self.incoming.ready.is_empty() {
+                let together: String = self.incoming.ready.drain(..).collect();
                 return Some((Ok(Bytes::from(together)), self));
             }
-            if self.ended {
+            if self.incoming.ended {
                 return None;
             }
-            if let Err(error) = self.more().await {
+            if let Err(error) = self.incoming.more().await {
                 self.end_badly(error);
             }
         }
     }
-}
-
-impl Came {
-    fn is_content(&self) -> bool {
-        matches!(self, Self::Content)
-    }
-}
-
-/// Waits for the first content, so that a failure before it is an ordinary error; then lets the stream run.
-pub(crate) async fn respond(mut relay: Relay) -> Result<Passed, Refusal> {
-    loop {
-        match relay.more().await {
-            Ok(Came::Content) => break,
-            Ok(Came::Nothing) => {}
-            Err(error) => {
-                let Some(record) = relay.record.take() else { break };
-                let spent = relay.spent();
-                return Err(relay.sent.failed(spent, error, record));
-            }
-        }
-    }
-    let mut head = head(&relay.reply);
-    head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    let model = relay.sent.remote.upstream.id().to_string();
-    let body = Body::from_stream(stream::unfold(relay, Relay::next));
-    Ok(Passed { model, climbed: None, response: (head, body).into_response() })
 }

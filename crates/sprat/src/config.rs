@@ -2,6 +2,7 @@
 //!
 //! Each table is read by itself, so that one run tells the faults of all of them.
 
+mod fallback;
 mod file;
 mod model;
 mod remote;
@@ -159,12 +160,14 @@ fn read_models(source: &Source, value: Spanned<DeValue<'_>>, config: &mut Config
         );
         return;
     };
+    let declared: Vec<String> = models.iter().map(|(name, _)| name.get_ref().to_string()).collect();
     for (name, table) in models {
         let read = model::read(source, &name, table, faults);
         if let Some(model) = faults.keep(read.map(Some)) {
             config.models.insert(ModelId::from(name.get_ref().as_ref()), model);
         }
     }
+    faults.0.extend(fallback::check(source, config, &declared));
 }
 
 #[cfg(test)]

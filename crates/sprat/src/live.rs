@@ -63,17 +63,20 @@ pub async fn live(
     let inputs = sample_inputs(&rows);
     // Before there is a release nobody knows how long the texts are: unknown, not nothing.
     let large_cost = if inputs.is_empty() { None } else { models.large_cost(task, &inputs)? };
-    let large = match reaching {
-        Reaching::Large | Reaching::Afresh => models.large(task, &rows)?,
-        Reaching::SmallOnly => None,
-    };
-    let provenance = models.large_provenance(task);
+    let mut end = Vec::new();
+    if reaching != Reaching::SmallOnly {
+        end.extend(models.large(task, &rows)?);
+        end.extend(models.fallbacks(task, &rows));
+    }
+    // Any of them may be the one that answers.
+    let provenance = end.iter().map(|large| large.model.provenance());
+    let provenance = provenance.fold(models.large_provenance(task), Provenance::weaker);
     let each = large_cost.as_ref().map(|cost| cost.cost);
-    let large = large.map(|large| match reaching {
+    let asked = end.into_iter().map(|large| match reaching {
         Reaching::Afresh => large.model as Arc<dyn Model>,
         _ => Arc::new(models.remembered(&large, store, app.now_unix_ms(), each)),
     });
-    let last = models.end(task, large);
+    let last = models.end(task, asked.collect());
     let (ladder, stale) = match (&release, &folder) {
         (Some(release), Some(folder)) => {
             let open = |record: &_, file: Option<&std::path::Path>| models.open_rung(task, record, file);

@@ -1,8 +1,9 @@
 //! Configured models become models that answer: trainers for the rungs, the large model, and what it costs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sprat_cascade::LadderEnd;
+use sprat_cascade::{LadderEnd, Protocol};
 use sprat_learn::savings::LargeCost;
 use sprat_learn::teacher::Remembered;
 use sprat_learn::train::Source;
@@ -17,6 +18,7 @@ use sprat_task::{
     Answer, Input, LabelledRow, Last, Model, ModelId, Money, Price, Problem, Provenance, RungRecord,
     Sha256Hex, Task, Trainer,
 };
+use sprat_wire::anthropic::convert::DEFAULT_MAX_TOKENS;
 
 use crate::config::{ModelConfig, Remote};
 use crate::failure::Failure;
@@ -102,6 +104,24 @@ impl<'a> Models<'a> {
     /// where the ladder ends without a model.
     pub fn large(&self, task: &Task, rows: &[(String, Answer)]) -> Result<Option<Large>, Failure> {
         let Last::Large(id) = &task.last else { return Ok(None) };
+        self.answering(id, task, rows)
+    }
+
+    /// Those that are asked where the large model of a task fails, in order. One that can't be opened is no reason to
+    /// do without the others.
+    pub fn fallbacks(&self, task: &Task, rows: &[(String, Answer)]) -> Vec<Large> {
+        let Last::Large(id) = &task.last else { return Vec::new() };
+        let others = self.workspace.config.fallbacks(id).into_iter();
+        others.filter_map(|other| self.answering(other, task, rows).ok().flatten()).collect()
+    }
+
+    /// A remote model as it answers a task.
+    fn answering(
+        &self,
+        id: &ModelId,
+        task: &Task,
+        rows: &[(String, Answer)],
+    ) -> Result<Option<Large>, Failure> {
         let Some(ModelConfig::Remote(remote)) = self.workspace.config.models.get(id) else { return Ok(None) };
         let model = self.remote(id, remote, nearest(remote, rows))?;
         let prompt = model.prompt_hash(task);
@@ -171,29 +191,48 @@ impl<'a> Models<'a> {
 
     /// The remote models that requests can be passed on to, and a sentence for each that can't be opened.
     pub fn remotes(&self) -> (Vec<sprat_cascade::Remote>, Vec<String>) {
-        let (mut remotes, mut troubles) = (Vec::new(), Vec::new());
+        let (mut remotes, mut troubles) = (BTreeMap::new(), Vec::new());
         for (id, model) in &self.workspace.config.models {
             let ModelConfig::Remote(remote) = model else { continue };
             match self.remote(id, remote, Arc::new(NoExamples)) {
-                Ok(opened) => remotes.push(sprat_cascade::Remote {
-                    model: remote.settings.model.clone(),
-                    speaks_openai: !matches!(remote.settings.provider, Provider::Anthropic),
-                    price: self.prices.price_of(&remote.settings),
-                    provenance: opened.provenance(),
-                    upstream: Arc::new(opened),
-                }),
+                Ok(opened) => drop(remotes.insert(id, self.passing(remote, opened))),
                 Err(failure) => troubles.push(format!("model {id} is not served: {}", failure.plainly())),
             }
         }
-        (remotes, troubles)
+        let with_fallback = |(id, remote): (&&ModelId, &sprat_cascade::Remote)| {
+            let others = self.workspace.config.fallbacks(id);
+            let others = others.into_iter().filter_map(|other| remotes.get(other));
+            sprat_cascade::Remote { fallback: others.cloned().map(Arc::new).collect(), ..remote.clone() }
+        };
+        (remotes.iter().map(with_fallback).collect(), troubles)
     }
 
-    /// Where a task's ladder ends, given its large model.
-    pub fn end(&self, task: &Task, large: Option<Arc<dyn Model>>) -> LadderEnd {
-        match (&task.last, large) {
-            (Last::Large(_), Some(model)) => LadderEnd::Remote(model),
+    /// A remote model as requests are passed on to it, with nobody to fall back on.
+    fn passing(&self, remote: &Remote, opened: RemoteModel) -> sprat_cascade::Remote {
+        let protocol = match remote.settings.provider {
+            // A limit that is set for labels needn't be enough for a conversation.
+            Provider::Anthropic => Protocol::Anthropic {
+                max_tokens: remote.settings.max_tokens.unwrap_or(0).max(DEFAULT_MAX_TOKENS),
+            },
+            _ => Protocol::OpenAi,
+        };
+        sprat_cascade::Remote {
+            model: remote.settings.model.clone(),
+            protocol,
+            fallback: Vec::new(),
+            price: self.prices.price_of(&remote.settings),
+            provenance: opened.provenance(),
+            upstream: Arc::new(opened),
+        }
+    }
+
+    /// Where a task's ladder ends, given its large model and those that are asked where it fails.
+    pub fn end(&self, task: &Task, mut models: Vec<Arc<dyn Model>>) -> LadderEnd {
+        match (&task.last, models.len()) {
             (Last::People, _) => LadderEnd::People,
-            (Last::Large(_) | Last::NoAnswer, _) => LadderEnd::NoAnswer,
+            (Last::NoAnswer, _) | (Last::Large(_), 0) => LadderEnd::NoAnswer,
+            (Last::Large(_), 1) => LadderEnd::Remote(models.remove(0)),
+            (Last::Large(_), _) => LadderEnd::Remotes(models),
         }
     }
 

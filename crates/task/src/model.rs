@@ -37,6 +37,17 @@ impl Context {
     pub fn left(&self, now: Instant) -> Option<Duration> {
         self.deadline.checked_duration_since(now).filter(|left| !left.is_zero())
     }
+
+    /// The same for the first of several that are asked one after the other: it gets an equal share of the time that is
+    /// left, so that one that hangs leaves something to the next. The last of them gets all of it.
+    pub fn sharing(&self, among: usize, now: Instant) -> Self {
+        let among = u32::try_from(among.max(1)).unwrap_or(u32::MAX);
+        let deadline = match self.left(now) {
+            Some(left) if among > 1 => now + left / among,
+            _ => self.deadline,
+        };
+        Self { deadline, ..self.clone() }
+    }
 }
 
 /// Why a model could not answer. Small on purpose: what a caller can do about it differs, nothing else.
@@ -77,6 +88,12 @@ impl ModelError {
     /// Whether the same call may succeed a little later.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Timeout | Self::Busy { .. } | Self::Unavailable(_))
+    }
+
+    /// Whether another model may answer where this one could not. Not where the client has left, where the input is at
+    /// fault, or where there is an answer already, be it a bad one.
+    pub fn another_may_answer(&self) -> bool {
+        !matches!(self, Self::Cancelled | Self::BadInput(_) | Self::BadAnswer(_))
     }
 }
 

@@ -254,3 +254,28 @@ proptest::proptest! {
         proptest::prop_assert!(accepted(low + more) <= accepted(low));
     }
 }
+
+#[test]
+fn the_end_falls_back_in_order_and_every_attempt_is_a_step_of_its_own() {
+    let large = |id: &str, cost, mood| Speaks::new(id, cost, mood) as Arc<dyn Model>;
+    let end = |models: Vec<Arc<dyn Model>>| Ladder { rungs: Vec::new(), last: LadderEnd::Remotes(models) };
+    let ladder = end(vec![
+        large("first", 100, Mood::Fails),
+        large("second", 10, Mood::Panics),
+        large("third", 1, Mood::Well),
+    ]);
+    for climbed in climb(&ladder, &["a1", "b1"], Reach::Whole) {
+        assert_eq!(words(&climbed), ["failed", "failed", "last"]);
+        assert_eq!((climbed.end, climbed.answered_by), (End::Large, Some("third".into())));
+        let costs: Vec<_> = climbed.steps.iter().map(|step| step.usage.cost.map(Money::micro)).collect();
+        assert_eq!(costs, [Some(100), Some(0), Some(1)]);
+    }
+    let ladder = end(vec![large("first", 100, Mood::Fails), large("second", 10, Mood::Fails)]);
+    let climbed = &climb(&ladder, &["a1"], Reach::Whole)[0];
+    assert_eq!(
+        (words(climbed), climbed.end, climbed.answered_by.as_ref()),
+        (vec!["failed", "failed"], End::Failed, None)
+    );
+    let ladder = end(vec![large("first", 100, Mood::Invents), large("second", 10, Mood::Well)]);
+    assert_eq!(words(&climb(&ladder, &["a1"], Reach::Whole)[0]), ["failed"], "a bad answer is an answer");
+}

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
 use serde_json::{Value, json};
 use sprat_cascade::calibration::{Calibrator, Temperature};
-use sprat_cascade::{Deployed, Ladder, LadderEnd, Remote, Rung, Serving, Threshold};
+use sprat_cascade::{Deployed, Ladder, LadderEnd, Protocol, Remote, Rung, Serving, Threshold};
 use sprat_gateway::{Gateway, Settings, routes};
 use sprat_store::{LedgerEntry, Store};
 use sprat_task::model::{NoReply, WireReply, WireRequest};
@@ -91,6 +91,18 @@ pub enum Script {
     Fail(ModelError),
 }
 
+impl Script {
+    /// A reply in one piece.
+    pub fn json(status: u16, body: impl ToString) -> Self {
+        Self::Reply(status, vec![("content-type", "application/json")], vec![Some(body.to_string())])
+    }
+
+    /// A stream in pieces; `None` is where it breaks off.
+    pub fn stream(pieces: Vec<Option<String>>) -> Self {
+        Self::Reply(200, vec![("content-type", "text/event-stream")], pieces)
+    }
+}
+
 /// An upstream with a script, and what it was sent.
 pub struct Wire {
     id: ModelId,
@@ -99,6 +111,15 @@ pub struct Wire {
 }
 
 impl Wire {
+    pub fn new(id: &str, script: Script) -> Arc<Self> {
+        Arc::new(Self { id: id.into(), script: Mutex::new(script), sent: Mutex::default() })
+    }
+
+    /// How many requests it was sent.
+    pub fn asked(&self) -> usize {
+        self.sent.lock().unwrap().len()
+    }
+
     pub fn sent(&self) -> Value {
         let sent = self.sent.lock().unwrap();
         serde_json::from_slice(&sent.last().expect("it was asked").body).unwrap()
@@ -187,15 +208,7 @@ impl World {
         let store = Store::open(&format!("sqlite:{}", folder.path().join("s.db").display())).unwrap();
         let gateway = Arc::new(Gateway::new(settings, store.clone()));
         let (small, large) = (Says::new("linear", 0), Says::new("large", 100));
-        let wire = Arc::new(Wire {
-            id: "large".into(),
-            script: Mutex::new(Script::Reply(
-                200,
-                vec![("content-type", "application/json")],
-                vec![Some(reply("hello"))],
-            )),
-            sent: Mutex::default(),
-        });
+        let wire = Wire::new("large", Script::json(200, reply("hello")));
         gateway.current().exchange(
             1,
             Deployed {
@@ -224,6 +237,13 @@ impl World {
 
     pub async fn ask(&self, text: &str) -> Got {
         self.chat(json!({"model": "tickets", "messages": [{"role": "user", "content": text}]})).await
+    }
+
+    /// The same world with these remote models and no task.
+    pub fn serving_only(remotes: Vec<Remote>) -> Self {
+        let world = Self::new();
+        world.gateway.current().exchange(2, Deployed { remotes, ..Deployed::default() });
+        world
     }
 
     /// The ledger's lines, oldest first.
@@ -281,7 +301,8 @@ pub fn remote(wire: &Arc<Wire>) -> Remote {
     Remote {
         upstream: wire.clone(),
         model: "big-1".into(),
-        speaks_openai: true,
+        protocol: Protocol::OpenAi,
+        fallback: Vec::new(),
         price: Some(Price {
             input: 1_000_000,
             output: 2_000_000,

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests too
 
+mod anthropic;
+mod failover;
 mod dashboard;
 mod fakes;
 mod lowering;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use sprat_models::remote::{JsonSchema, Provider, RemoteConfig, Secret};
 use sprat_task::problem::list;
-use sprat_task::{Money, Price, Problem, Source};
+use sprat_task::{ModelId, Money, Price, Problem, Source};
 use sprat_wire::Object;
 use toml::Spanned;
 use toml::de::{DeString, DeValue};
@@ -21,6 +21,8 @@ pub struct Remote {
     pub settings: RemoteConfig,
     /// Where the key comes from; `None` sends none.
     pub api_key: Option<KeySource>,
+    /// Who is asked where it fails, in order.
+    pub fallback: Vec<Spanned<ModelId>>,
 }
 
 impl Remote {
@@ -53,6 +55,7 @@ pub(super) const KEYS: &[&str] = &[
     "hardware_cost_per_hour",
     "extra",
     "waits",
+    "fallback",
 ];
 
 #[derive(Deserialize)]
@@ -75,6 +78,7 @@ struct RemoteTable {
     hardware_cost_per_hour: Option<Spanned<f64>>,
     extra: Option<Spanned<toml::Table>>,
     waits: Option<Spanned<bool>>,
+    fallback: Option<Vec<Spanned<String>>>,
 }
 
 /// Dollars per million tokens.
@@ -127,7 +131,10 @@ pub(super) fn read(
     settings.extra = extra(source, table.extra.as_ref())?;
     settings.replay_waits = table.waits.as_ref().is_some_and(|waits| *waits.get_ref());
     check_together(source, name, &table, &settings)?;
-    Ok(Remote { settings, api_key })
+    let named = table.fallback.iter().flatten();
+    let fallback =
+        named.map(|name| Spanned::new(name.span(), ModelId::from(name.get_ref().as_str()))).collect();
+    Ok(Remote { settings, api_key, fallback })
 }
 
 fn provider(source: &Source, name: &Spanned<DeString<'_>>, table: &RemoteTable) -> Result<Provider, Problem> {

@@ -106,6 +106,9 @@ fn of_remote(all: &mut Settings<'_>, name: &str, remote: &Remote, root: &std::pa
     all.add(&["models", name, "model"], settings.model.clone());
     of_key(all, &["models", name, "api_key"], remote.api_key.as_ref(), root);
     all.add_or(&["models", name, "price"], settings.price.map(price), "from the price table");
+    let fallback: Vec<&str> = remote.fallback.iter().map(|other| other.get_ref().as_str()).collect();
+    let named = (!fallback.is_empty()).then(|| json!(fallback));
+    all.add_or(&["models", name, "fallback"], named, "nobody is asked where it fails");
     if matches!(settings.provider, Provider::Replay { .. }) {
         all.add(&["models", name, "waits"], settings.replay_waits);
         return;

@@ -260,3 +260,23 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn who_stands_in_for_a_model_is_known_and_the_round_ends() {
+    let model = |name: &str, fallback: &str| {
+        format!(
+            "[models.{name}]\nkind = \"remote\"\nprovider = \"openai\"\nmodel = \"x\"\nfallback = {fallback}\n"
+        )
+    };
+    let three = |a: &str, b: &str, c: &str| [model("a", a), model("b", b), model("c", c)].concat();
+    let config = read(&source(&three(r#"["b", "c"]"#, r#"["c"]"#, "[]"))).expect("valid");
+    let of = |id: &str| config.fallbacks(&id.into()).into_iter().map(ModelId::as_str).collect::<Vec<_>>();
+    assert_eq!((of("a"), of("b"), of("c")), (vec!["b", "c"], vec!["c"], vec![]));
+    says(&three(r#"["d"]"#, "[]", "[]"), &["there is no model `d`", "sprat.toml:5", "allowed: a, b, c"]);
+    says(&three(r#"["linear"]"#, "[]", "[]"), &["`linear` is a model of kind \"linear\""]);
+    says(&three(r#"["a"]"#, "[]", "[]"), &["`a` can't stand in for itself"]);
+    says(&three(r#"["b", "b"]"#, "[]", "[]"), &["`b` is named twice"]);
+    let round = problems(&three(r#"["b"]"#, r#"["c"]"#, r#"["a"]"#));
+    assert_eq!(round.len(), 3, "{round:?}");
+    assert!(round[0].contains("`b` falls back on `a` in its turn"), "{}", round[0]);
+}

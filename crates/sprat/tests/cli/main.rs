@@ -1,6 +1,7 @@
 //! What the terminal shows, and how the house is built. One binary, so that everything is linked once.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests too
 
+mod anthropic;
 mod arguments;
 mod bad_input;
 mod configuration;
