@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use futures::{FutureExt, StreamExt, stream};
 use sprat_task::{
-    Answer, Attempt, Confidence, Context, Input, Model, ModelError, ModelId, Outcome, Prediction, Step, Task,
+    Answer, Attempt, Confidence, Context, Input, Model, ModelError, ModelId, Outcome, Prediction, Slice,
+    Step, Task,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,9 @@ pub struct Climbed {
     /// The small models' own answer: the accepting rung's, else that of the last rung that had one. Shown in shadow
     /// and evaluation, never sent in place of the large model's.
     pub own: Option<(ModelId, Prediction, Confidence)>,
+    /// The part of the traffic that the audits have taken away from the small models, where `own` is sure enough and
+    /// belongs to it.
+    pub held_back: Option<Slice>,
 }
 
 /// How a climb ended.
@@ -128,10 +132,36 @@ impl Ladder {
                     continue;
                 }
                 let attempts = ask(rung.model.as_ref(), cx, task, inputs, &waiting).await;
-                waiting = settle(rung, task, attempts, &waiting, &mut climbs);
+                let left = settle(rung, task, attempts, &waiting, &mut climbs);
+                if reach != Reach::SmallOnly {
+                    self.hold_back(inputs, &waiting, &mut climbs);
+                }
+                waiting = left;
             }
         }
+        let goes_on = |row: &usize| climbs[*row].answer.is_none();
+        let waiting = (0..inputs.len()).filter(goes_on).collect();
         (climbs, waiting)
+    }
+
+    /// Takes back what these rows were just answered, where the audits have taken that part of the traffic away: it goes
+    /// straight to the end of the ladder.
+    fn hold_back(&self, inputs: &[Input], rows: &[usize], climbs: &mut [Climbed]) {
+        if self.held_back.is_empty() {
+            return;
+        }
+        for &row in rows {
+            let climb = &mut climbs[row];
+            let Some(answer) = &climb.answer else { continue };
+            let Some(slice) = self.holds_back(answer, &inputs[row]) else { continue };
+            climb.held_back = Some(slice.clone());
+            (climb.answer, climb.answered_by, climb.end) = (None, None, End::Stopped);
+            if let Some(Step { outcome, .. }) = climb.steps.last_mut()
+                && let Outcome::Accepted(confidence) = *outcome
+            {
+                *outcome = Outcome::HeldBack(confidence);
+            }
+        }
     }
 
     /// The end of the ladder, for climbs that no rung ended.
@@ -159,7 +189,14 @@ impl Ladder {
 impl Climbed {
     /// A climb at the foot of the ladder.
     pub fn starting() -> Self {
-        Self { steps: Vec::new(), answer: None, answered_by: None, end: End::Stopped, own: None }
+        Self {
+            steps: Vec::new(),
+            answer: None,
+            answered_by: None,
+            end: End::Stopped,
+            own: None,
+            held_back: None,
+        }
     }
 
     /// The confidence of the small models' own answer.

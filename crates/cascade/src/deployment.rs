@@ -1,9 +1,10 @@
-//! What answers now: the ladder of each task, and who gives it to a server that outlives releases.
+//! What answers now: the ladders of each task, live, canary and shadow, and who gives them to a server that outlives
+//! releases.
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use sprat_task::{Certificate, Money, Price, Provenance, ReleaseId, Task, Upstream};
+use sprat_task::{Certificate, Money, Price, Provenance, ReleaseId, Sha256Hex, Share, Task, Upstream};
 
 use crate::climb::Climbed;
 use crate::ladder::Ladder;
@@ -21,6 +22,8 @@ pub struct Serving {
     pub stale: Vec<String>,
     /// The ladder. It answers nothing small unless the release is certified and unchanged.
     pub ladder: Ladder,
+    /// The share of its small answers that is checked, where that isn't left to the task: more while it is on trial.
+    pub audit_rate: Option<f64>,
     /// What the large model is expected to cost a request, where it isn't asked; `None` where unknown.
     pub large_estimate: Option<Money>,
     /// Where the large model's answers and prices come from.
@@ -47,6 +50,56 @@ impl Serving {
         let certificate = self.certificate.as_ref().filter(|_| self.stale.is_empty())?;
         certificate.allows_small_answers().then_some(certificate.alpha)
     }
+}
+
+/// What answers a task at one moment, and what watches.
+pub struct Deployment {
+    /// Answers what the canary doesn't.
+    pub live: Arc<Serving>,
+    /// Answers a share of the traffic.
+    pub canary: Option<Canary>,
+    /// Answers nothing; says what it would have answered.
+    pub shadow: Option<Arc<Serving>>,
+}
+
+/// A release that answers a share of the traffic.
+pub struct Canary {
+    /// The release.
+    pub serving: Arc<Serving>,
+    /// How much it answers.
+    pub share: Share,
+}
+
+impl Deployment {
+    /// Live alone.
+    pub fn of(live: Serving) -> Self {
+        Self { live: Arc::new(live), canary: None, shadow: None }
+    }
+
+    /// The task.
+    pub fn task(&self) -> &Task {
+        &self.live.task
+    }
+
+    /// Who answers requests with this key, such as a conversation or a user: always the same one while the releases and
+    /// the share stay. A larger share moves keys from live to the canary, never back.
+    pub fn choose(&self, key: &str) -> &Arc<Serving> {
+        match &self.canary {
+            Some(canary) if place(canary.serving.release.as_ref(), key) < canary.share.get() => {
+                &canary.serving
+            }
+            _ => &self.live,
+        }
+    }
+}
+
+/// Where a key stands, in [0, 1). The release goes in, so that it isn't always the same users who try what is new.
+fn place(release: Option<&ReleaseId>, key: &str) -> f64 {
+    let release = release.map(ReleaseId::to_string).unwrap_or_default();
+    let digest = Sha256Hex::of_parts([release.as_bytes(), key.as_bytes()]);
+    // 13 hexadecimal digits are 52 bits, which a float holds exactly.
+    let bits = digest.as_str().get(..13).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    bits.unwrap_or(u64::MAX) as f64 / (1_u64 << 52) as f64
 }
 
 /// A remote model that requests are passed on to as they came.
@@ -82,7 +135,7 @@ pub enum Protocol {
 #[derive(Default)]
 pub struct Deployed {
     /// The tasks.
-    pub tasks: Vec<Serving>,
+    pub tasks: Vec<Deployment>,
     /// The remote models.
     pub remotes: Vec<Remote>,
     /// What could not be loaded, a sentence each: it goes to the end of its ladder, or is not there.
@@ -96,4 +149,81 @@ pub trait LadderLoader: Send + Sync {
 
     /// Loads everything afresh.
     fn load<'a>(&'a self) -> BoxFuture<'a, Result<Deployed, String>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ladder::LadderEnd;
+    use proptest::prelude::*;
+    use sprat_task::{Source, read_task};
+
+    fn serving(version: u32) -> Arc<Serving> {
+        let text = "kind = \"classify\"\nlabels = [\"a\", \"b\"]\nlast = \"people\"\n";
+        let task = read_task("t", &Source::new("t.toml", text), |_| Err(String::new())).unwrap();
+        Arc::new(Serving {
+            release: Some(ReleaseId { task: task.name.clone(), version }),
+            task,
+            certificate: None,
+            stale: Vec::new(),
+            ladder: Ladder::new(Vec::new(), LadderEnd::People),
+            audit_rate: None,
+            large_estimate: None,
+            provenance: Provenance::Measured,
+        })
+    }
+
+    fn deployment(share: f64) -> Deployment {
+        let canary = Canary { serving: serving(2), share: Share::new(share).unwrap() };
+        Deployment { live: serving(1), canary: Some(canary), shadow: Some(serving(3)) }
+    }
+
+    fn is_canary(deployment: &Deployment, key: &str) -> bool {
+        match deployment.choose(key).release.as_ref().unwrap().version {
+            2 => true,
+            1 => false,
+            other => panic!("{other} only watches"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_stays_on_its_side_and_a_larger_share_only_moves_keys_to_the_canary(
+            key in ".*", one in 0.000_001..=1.0_f64, other in 0.000_001..=1.0_f64,
+        ) {
+            let (small, large) = (deployment(one.min(other)), deployment(one.max(other)));
+            prop_assert_eq!(is_canary(&small, &key), is_canary(&deployment(one.min(other)), &key));
+            prop_assert!(!is_canary(&small, &key) || is_canary(&large, &key));
+        }
+
+        #[test]
+        fn the_whole_share_is_every_key_and_no_canary_is_none(key in ".*") {
+            prop_assert!(is_canary(&deployment(1.0), &key));
+            let alone = Deployment { canary: None, ..deployment(0.5) };
+            prop_assert!(!is_canary(&alone, &key));
+        }
+    }
+
+    #[test]
+    fn the_share_of_many_keys_is_the_one_asked_for_also_where_keys_are_alike() {
+        for share in [0.01, 0.1, 0.5, 0.9] {
+            let deployment = deployment(share);
+            let keys = 20_000;
+            let chosen = (0..keys).filter(|key| is_canary(&deployment, &format!("user-{key}"))).count();
+            // Five standard deviations of a fair draw.
+            let slack = 5.0 * (share * (1.0 - share) * f64::from(keys)).sqrt();
+            let off = (chosen as f64 - share * f64::from(keys)).abs();
+            assert!(off <= slack, "{chosen} of {keys} at {share}");
+        }
+    }
+
+    #[test]
+    fn another_canary_is_tried_by_other_users() {
+        let place = |version, key: &str| place(serving(version).release.as_ref(), key);
+        let same = (0..1_000).filter(|key| {
+            let key = format!("user-{key}");
+            (place(2, &key) < 0.5) == (place(3, &key) < 0.5)
+        });
+        assert!((400..600).contains(&same.count()));
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sprat_stats::calibration::{Calibrator, Signals};
-use sprat_task::{Confidence, Model, Prediction};
+use sprat_task::{Answer, Confidence, Input, Model, Prediction, Sha256Hex, Slice};
 
 /// A model, what turns its opinion into a confidence, and how much confidence is enough.
 pub struct Rung {
@@ -91,9 +91,44 @@ pub struct Ladder {
     pub rungs: Vec<Rung>,
     /// The end.
     pub last: LadderEnd,
+    /// What the audits have taken away from the small models for now.
+    pub held_back: Vec<HeldBack>,
+}
+
+/// A part of the traffic that goes to the end of the ladder, whatever the small models think of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeldBack {
+    /// Which part.
+    pub slice: Slice,
+    /// The share of it that is answered small again already, on the way back: 0 to 1.
+    pub share: f64,
+}
+
+impl HeldBack {
+    /// Whether it keeps this small answer back. A raised share lets more inputs through, and none fewer.
+    fn keeps(&self, answer: &Answer, input: &Input) -> bool {
+        self.slice.holds(answer, &input.groups) && position(&input.text) >= self.share
+    }
+}
+
+/// A text's place in [0, 1), the same on every machine.
+fn position(text: &str) -> f64 {
+    let digest = Sha256Hex::of_parts([b"way back".as_slice(), text.as_bytes()]);
+    let leading = u64::from_str_radix(&digest.as_str()[..13], 16).unwrap_or(0);
+    leading as f64 / (1_u64 << 52) as f64
 }
 
 impl Ladder {
+    /// A ladder of which nothing is held back.
+    pub fn new(rungs: Vec<Rung>, last: LadderEnd) -> Self {
+        Self { rungs, last, held_back: Vec::new() }
+    }
+
+    /// What keeps a small answer back, if anything does.
+    pub fn holds_back(&self, answer: &Answer, input: &Input) -> Option<&Slice> {
+        self.held_back.iter().find(|held| held.keeps(answer, input)).map(|held| &held.slice)
+    }
+
     /// The same ladder with every threshold at "never": what serves a release that isn't certified.
     pub fn answering_nothing_small(mut self) -> Self {
         for rung in &mut self.rungs {
@@ -111,6 +146,21 @@ impl Ladder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_raised_share_lets_more_inputs_through_and_none_fewer() {
+        let held = |share| HeldBack { slice: Slice::Label("a".into()), share };
+        let answer = Answer::label("a");
+        let through = |share: f64| -> Vec<u32> {
+            (0..2_000).filter(|n| !held(share).keeps(&answer, &Input::new(format!("text {n}")))).collect()
+        };
+        assert!(through(0.0).is_empty());
+        assert_eq!(through(1.0).len(), 2_000);
+        let (few, many) = (through(0.1), through(0.5));
+        assert!((120..280).contains(&few.len()) && (850..1_150).contains(&many.len()));
+        assert!(few.iter().all(|n| many.contains(n)));
+        assert!(!held(0.0).keeps(&Answer::label("b"), &Input::new("text")), "another slice");
+    }
 
     #[test]
     fn a_tie_escalates() {

@@ -78,7 +78,7 @@ mod tests {
     }
 
     fn climbed(steps: Vec<Step>, end: End) -> Climbed {
-        Climbed { steps, answer: None, answered_by: None, end, own: None }
+        Climbed { steps, end, ..Climbed::starting() }
     }
 
     #[test]

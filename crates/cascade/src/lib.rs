@@ -6,15 +6,20 @@
 //! | How does a request climb it? | [`climb`] |
 //! | What answers a task now, and who loads it for a server? | [`deployment`] |
 //! | What did that cost, and what would it have cost otherwise? | [`ledger`] |
+//! | Do the audits say that something has gone wrong? | [`watch`], [`alarm`] |
+//! | When may it be answered small again? | [`way_back`] |
 
+pub mod alarm;
 pub mod climb;
 pub mod deployment;
 pub mod ladder;
 pub mod ledger;
+pub mod watch;
+pub mod way_back;
 
 pub use climb::{Climbed, End, Pace, Reach, Told};
-pub use deployment::{Deployed, LadderLoader, Protocol, Remote, Serving};
-pub use ladder::{Ladder, LadderEnd, Rung, Threshold};
+pub use deployment::{Canary, Deployed, Deployment, LadderLoader, Protocol, Remote, Serving};
+pub use ladder::{HeldBack, Ladder, LadderEnd, Rung, Threshold};
 pub use ledger::{Account, Spent};
 /// What makes a rung's scores confidences.
 pub use sprat_stats::calibration;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Gateway;
 use crate::error::Refusal;
+use crate::record::now_unix_ms;
 
 /// A request as it arrived, its body whole.
 pub struct Arrival {
@@ -123,8 +124,7 @@ impl Accepted {
         let max_error = text(&arrival.headers, "x-sprat-max-error")?.map(share).transpose()?;
         let deadline = began + gateway.settings.deadline;
         let cx = Context { deadline, cancel: CancellationToken::new(), request: id.clone() };
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let time_unix_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        let time_unix_ms = now_unix_ms();
         Ok(Self { id, cx, began, time_unix_ms, mode, max_error, place: Arc::new(place) })
     }
 }

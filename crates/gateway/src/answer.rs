@@ -7,6 +7,7 @@ use sprat_task::{Input, Outcome};
 
 use crate::Gateway;
 use crate::accept::{Accepted, Mode};
+use crate::audit;
 use crate::decode::Call;
 use crate::error::Refusal;
 use crate::pass::{self, Passed};
@@ -31,13 +32,20 @@ pub async fn answer(
 ) -> Result<Answered, Refusal> {
     match route {
         Route::Task { serving, question, .. } => {
-            let climbed = decide(gateway, accepted, serving, question, record).await;
+            let climbed = decide(accepted, serving, question, record).await;
+            audit::watch(gateway, accepted, serving, &question.input, &climbed);
             say(serving, climbed).map(|climbed| Answered::Decided(Box::new(climbed)))
         }
-        Route::Recognised { serving, input, remote, .. } => {
-            let start = below(accepted, serving, input).await;
+        Route::Recognised { serving, reading, lowered, remote, .. } => {
+            let start = match reading {
+                Some(reading) if *lowered => below(accepted, serving, &reading.input).await,
+                _ => Climbed::starting(),
+            };
             if start.end == End::Small {
                 record.finish(&start);
+                if let Some(reading) = reading {
+                    audit::watch(gateway, accepted, serving, &reading.input, &start);
+                }
                 return Ok(Answered::Decided(Box::new(start)));
             }
             if accepted.mode == Mode::SmallOnly {
@@ -55,7 +63,7 @@ pub async fn answer(
 }
 
 /// How far up a request for a task may climb.
-fn reach(accepted: &Accepted, serving: &Serving, single: bool) -> Reach {
+pub(crate) fn reach(accepted: &Accepted, serving: &Serving, single: bool) -> Reach {
     let too_lax = accepted
         .max_error
         .is_some_and(|most| serving.promised_error().is_none_or(|promised| promised > most));
@@ -67,31 +75,13 @@ fn reach(accepted: &Accepted, serving: &Serving, single: bool) -> Reach {
     }
 }
 
-async fn decide(
-    gateway: &Gateway,
-    accepted: &Accepted,
-    serving: &Serving,
-    question: &Question,
-    record: Record,
-) -> Climbed {
+async fn decide(accepted: &Accepted, serving: &Serving, question: &Question, record: Record) -> Climbed {
     let inputs = std::slice::from_ref(&question.input);
     let climb =
         serving.ladder.climb(&accepted.cx, &serving.task, inputs, reach(accepted, serving, question.single));
     let climbed = climb.await.pop().unwrap_or_else(Climbed::starting);
     record.finish(&climbed);
-    if accepted.mode == Mode::Shadow && question.single {
-        watch(gateway, accepted, serving, &question.input, &climbed).await;
-    }
     climbed
-}
-
-/// What the small models would have answered, beside what the large one did.
-async fn watch(gateway: &Gateway, accepted: &Accepted, serving: &Serving, input: &Input, large: &Climbed) {
-    let inputs = std::slice::from_ref(input);
-    let small = serving.ladder.climb(&accepted.cx, &serving.task, inputs, Reach::SmallOnly).await.pop();
-    let Some(small) = small else { return };
-    let agreed = small.own.as_ref().map(|(_, own, _)| Some(&own.answer) == large.answer.as_ref());
-    gateway.metrics.watched(serving.task.name.as_str(), small.end == End::Small, agreed);
 }
 
 /// The rungs alone, for a call that is passed on as it came where they don't answer.

@@ -13,6 +13,7 @@ use sprat_task::model::{WireReply, WireRequest};
 use sprat_task::{Context, ModelError, Outcome, Step, Tokens, Usage};
 use sprat_wire::openai::chat;
 use sprat_wire::openai::error::ErrorBody;
+use sprat_wire::parse_body;
 use tokio::time::timeout_at;
 
 use crate::Gateway;
@@ -65,10 +66,15 @@ impl Asked {
         gateway: &Arc<Gateway>,
         accepted: &Accepted,
         begun: Begun,
-        record: Record,
+        mut record: Record,
     ) -> Passed {
         match begun {
             Begun::Whole(head, whole) => {
+                if let Some(capture) = record.capture()
+                    && let Ok(reply) = parse_body::<chat::ChatResponse>(&whole.body)
+                {
+                    capture.replied(&reply);
+                }
                 let climbed = self.answered(whole.usage.as_deref());
                 record.finish(&climbed);
                 let model = self.remote.upstream.id().to_string();

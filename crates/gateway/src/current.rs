@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use sprat_cascade::{Deployed, LadderLoader, Remote, Serving};
+use sprat_cascade::{Deployed, Deployment, LadderLoader, Remote};
 use tokio_util::sync::CancellationToken;
 
 /// How often a new generation is looked for.
@@ -19,8 +19,8 @@ pub struct Current {
 /// Tasks and remote models by the names that requests give.
 #[derive(Default)]
 pub struct ByName {
-    /// The tasks.
-    pub tasks: BTreeMap<String, Arc<Serving>>,
+    /// What answers each task.
+    pub tasks: BTreeMap<String, Arc<Deployment>>,
     /// The remote models, by the names they are declared under.
     pub remotes: BTreeMap<String, Arc<Remote>>,
     /// Which generation this is; `None` before the first was loaded.
@@ -36,7 +36,7 @@ impl Current {
 
     /// Puts another set in place; requests under way go on with the one they have.
     pub fn exchange(&self, generation: u64, deployed: Deployed) {
-        let tasks = deployed.tasks.into_iter().map(|task| (task.task.name.to_string(), Arc::new(task)));
+        let tasks = deployed.tasks.into_iter().map(|task| (task.task().name.to_string(), Arc::new(task)));
         let remotes =
             deployed.remotes.into_iter().map(|remote| (remote.upstream.id().to_string(), Arc::new(remote)));
         let by_name =

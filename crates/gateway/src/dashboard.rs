@@ -90,13 +90,14 @@ impl Dashboard {
         &self.gateway.store
     }
 
-    /// The tasks as they are served now.
+    /// The tasks as their live releases serve them now.
     fn tasks(&self) -> Vec<Arc<Serving>> {
-        self.gateway.current.deployed().tasks.values().cloned().collect()
+        self.gateway.current.deployed().tasks.values().map(|deployment| deployment.live.clone()).collect()
     }
 
     fn task(&self, name: &str) -> Result<Arc<Serving>, Trouble> {
-        let found = self.gateway.current.deployed().tasks.get(name).cloned();
+        let deployed = self.gateway.current.deployed();
+        let found = deployed.tasks.get(name).map(|deployment| deployment.live.clone());
         found.ok_or_else(|| {
             Trouble::NotFound(format!("There is no task “{}” here.", format::shown_within(name, 64)))
         })

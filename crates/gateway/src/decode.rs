@@ -2,6 +2,7 @@
 
 use axum::body::Bytes;
 use axum::http::HeaderMap;
+use serde_json::Value;
 use sprat_wire::openai::chat::ChatRequest;
 use sprat_wire::parse_body;
 use tokio::sync::OwnedSemaphorePermit;
@@ -19,6 +20,23 @@ pub struct Call {
     pub chat: ChatRequest,
     /// The room that the body takes.
     pub room: Option<OwnedSemaphorePermit>,
+}
+
+/// Request headers and fields that name a conversation or a user, the first that is there counts.
+const SESSION_HEADER: &str = "x-session-id";
+const SESSION_METADATA: [&str; 2] = ["session_id", "conversation_id"];
+
+impl Call {
+    /// Whose call it is, as far as the client says: its conversation, else its user.
+    pub fn session(&self) -> Option<&str> {
+        let header = self.headers.get(SESSION_HEADER).and_then(|value| value.to_str().ok());
+        let metadata =
+            SESSION_METADATA.iter().filter_map(|name| self.chat.metadata.as_ref()?.get(*name)?.as_str());
+        let user = self.chat.user.as_deref();
+        let safety = self.chat.rest.get("safety_identifier").and_then(Value::as_str);
+        let mut all = header.into_iter().chain(metadata).chain(user).chain(safety);
+        all.find(|name| !name.is_empty())
+    }
 }
 
 /// Reads a chat call.

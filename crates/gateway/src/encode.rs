@@ -20,12 +20,17 @@ use crate::shape::Shape;
 
 /// The reply.
 pub fn encode(accepted: &Accepted, route: &Route, call: &Call, answered: Answered) -> Response {
+    let mut response = reply(accepted, route, call, answered);
+    if let Route::Recognised { hash, .. } = route {
+        set(response.headers_mut(), "x-sprat-call-hash", hash.as_str());
+    }
+    response
+}
+
+fn reply(accepted: &Accepted, route: &Route, call: &Call, answered: Answered) -> Response {
     match answered {
         Answered::Decided(climbed) => {
-            let shape = match route {
-                Route::Task { shape, .. } | Route::Recognised { shape, .. } => shape,
-                Route::Remote(_) => &Shape::Plain,
-            };
+            let shape = route.shape().unwrap_or(&Shape::Plain);
             let mut response = decided(accepted, call, shape, &climbed);
             behind(
                 response.headers_mut(),

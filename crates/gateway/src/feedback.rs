@@ -43,7 +43,7 @@ fn keep(gateway: &Gateway, accepted: &Accepted, arrival: Arrival) -> Result<Resp
     };
     let label = match (&said.label, gateway.current.deployed().tasks.get(record.task.as_str())) {
         (None, _) => None,
-        (Some(label), Some(serving)) => Some(read_label(&serving.task, label)?),
+        (Some(label), Some(deployment)) => Some(read_label(deployment.task(), label)?),
         (Some(_), None) => {
             return Err(Refusal::field("label", "that request was no task's, so that it has no label"));
         }

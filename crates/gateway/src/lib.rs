@@ -9,15 +9,27 @@
 //! | resolve | Whose is it: a task's, or a remote model's? | [`resolve`], [`shape`] |
 //! | answer | What is the answer? | [`answer`], [`pass`], `attempt`, `dialect` |
 //! | encode | How is that said on the wire? | [`encode`], `relay` |
-//! | record | What did it do and cost? | [`record`] |
+//! | record | What did it do and cost, and what was said where a task keeps that? | [`record`], [`capture`] |
 //!
-//! Beside them: [`current`] (what answers now, exchanged while requests run), [`error`] (every error in OpenAI's four
-//! keys), [`metrics`], `dashboard` (what people look at), [`server`] (addresses, and how to leave), `connection` (sockets,
-//! read and written in time). The models come through `LadderLoader`: this crate knows none of them.
+//! Beside them:
+//!
+//! | question | file |
+//! |---|---|
+//! | What answers now? Exchanged while requests run. | [`current`] |
+//! | Was a small answer right? | [`audit`] |
+//! | What would a release have answered that only watches? | [`watch`] |
+//! | What do people look at? | `dashboard` |
+//! | What do operators watch? | [`metrics`] |
+//! | What is said when there is no answer? Every error in OpenAI's four keys. | [`error`] |
+//! | Where does it listen, and how does it leave? | [`server`], `connection` |
+//!
+//! The models come through `LadderLoader`: this crate knows none of them.
 
 pub mod accept;
 pub mod answer;
 mod attempt;
+pub mod audit;
+pub mod capture;
 mod connection;
 pub mod current;
 mod dashboard;
@@ -33,6 +45,7 @@ mod relay;
 pub mod resolve;
 pub mod server;
 pub mod shape;
+pub mod watch;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -46,6 +59,8 @@ use axum::routing::{get, post};
 
 use accept::{Accepted, Arrival};
 use answer::answer;
+use audit::Auditor;
+use capture::{Capture, Captures};
 use current::Current;
 use decode::decode;
 use encode::encode;
@@ -56,6 +71,8 @@ use resolve::resolve;
 pub use server::{Addresses, Server};
 use sprat_store::Store;
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+use watch::{Watch, Watching};
 
 /// How the gateway behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,11 +113,16 @@ pub struct Gateway {
     pub(crate) current: Current,
     pub(crate) store: Store,
     pub(crate) metrics: Metrics,
+    pub(crate) auditor: Auditor,
+    pub(crate) captures: Captures,
+    /// What goes on after replies have gone out; finished before the server leaves.
+    pub(crate) background: TaskTracker,
     pub(crate) places: Arc<Semaphore>,
     /// Room for the bodies of requests, in KiB.
     pub(crate) room: Arc<Semaphore>,
     /// Where clients connect; unknown until the sockets are bound.
     pub(crate) clients: OnceLock<SocketAddr>,
+    pub(crate) watching: Arc<Watching>,
 }
 
 impl Gateway {
@@ -109,8 +131,26 @@ impl Gateway {
         let places = Arc::new(Semaphore::new(settings.most_at_once));
         let room = settings.bodies_limit.div_ceil(1024).min(Semaphore::MAX_PERMITS);
         let room = Arc::new(Semaphore::new(room));
-        let (current, metrics, clients) = (Current::default(), Metrics::default(), OnceLock::new());
-        Self { settings, current, store, metrics, places, room, clients }
+        let metrics = Metrics::default();
+        let captures = Captures::start(store.clone(), metrics.not_captured());
+        Self {
+            settings,
+            current: Current::default(),
+            store,
+            metrics,
+            auditor: Auditor::default(),
+            captures,
+            watching: Arc::default(),
+            background: TaskTracker::new(),
+            places,
+            room,
+            clients: OnceLock::new(),
+        }
+    }
+
+    /// Returns when the texts of all requests that have ended are kept. Waits for the disk.
+    pub fn settle_captures(&self) {
+        self.captures.settle();
     }
 
     /// Where clients connect, as a page shows it.
@@ -121,6 +161,28 @@ impl Gateway {
     /// What answers now.
     pub fn current(&self) -> &Current {
         &self.current
+    }
+
+    /// How it behaves.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// How many small answers are checked.
+    pub fn auditor(&self) -> &Auditor {
+        &self.auditor
+    }
+
+    /// Returns once everything that goes on after replies is done.
+    pub async fn quiet(&self) {
+        self.background.close();
+        self.background.wait().await;
+        self.background.reopen();
+    }
+
+    /// What releases in shadow have seen.
+    pub fn watching(&self) -> &Arc<Watching> {
+        &self.watching
     }
 }
 
@@ -160,10 +222,16 @@ async fn chat(State(gateway): State<Arc<Gateway>>, arrival: Arrival) -> Response
     let id = accepted.id.clone();
     let answered: Result<Response, Refusal> = async {
         let call = decode(arrival)?;
-        let route = resolve(&gateway.current.deployed(), &call)?;
-        let record = Record::begin(&gateway, &accepted, &route);
+        let route = resolve(&gateway.current.deployed(), &accepted, &call)?;
+        let record =
+            Record::begin(&gateway, &accepted, &route).capturing(Capture::begin(&accepted, &route, &call));
         let answered = answer(&gateway, &accepted, &route, &call, record).await?;
-        Ok(encode(&accepted, &route, &call, answered))
+        let watch = Watch::of(&gateway, &accepted, &route, &answered);
+        let reply = encode(&accepted, &route, &call, answered);
+        Ok(match watch {
+            Some(watch) => watch.after(reply),
+            None => reply,
+        })
     }
     .await;
     encode::named(&id, answered.unwrap_or_else(IntoResponse::into_response))

@@ -15,7 +15,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use sprat_store::LedgerEntry;
+use sprat_cascade::Serving;
+use sprat_store::{LedgerEntry, ShadowSums};
+use sprat_task::ReleaseId;
 
 use crate::Gateway;
 
@@ -34,6 +36,13 @@ struct OfTask {
     task: String,
 }
 
+/// The releases that ever watched while this process ran; the store names them, never a client.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRelease {
+    task: String,
+    release: String,
+}
+
 /// The counters.
 pub struct Metrics {
     registry: Registry,
@@ -41,11 +50,24 @@ pub struct Metrics {
     cost: Family<OfTask, Counter>,
     unknown_cost: Family<OfTask, Counter>,
     duration: Family<OfTask, Histogram, fn() -> Histogram>,
-    watched: Family<OfTask, Counter>,
-    would_answer: Family<OfTask, Counter>,
-    agreed: Family<OfTask, Counter>,
+    watched: Family<OfRelease, Counter>,
+    would_answer: Family<OfRelease, Counter>,
+    compared: Family<OfRelease, Counter>,
+    agreed: Family<OfRelease, Counter>,
+    watch_skipped: Family<OfRelease, Counter>,
     cut: Counter<u64, AtomicU64>,
     not_recorded: Counter<u64, AtomicU64>,
+    not_captured: NotCaptured,
+}
+
+/// Requests whose texts a task wanted kept and that could not be, by task.
+#[derive(Clone, Default)]
+pub(crate) struct NotCaptured(Family<OfTask, Counter>);
+
+impl NotCaptured {
+    pub(crate) fn add(&self, task: &str, requests: u64) {
+        self.0.get_or_create(&OfTask { task: task.to_owned() }).inc_by(requests);
+    }
 }
 
 impl Default for Metrics {
@@ -59,9 +81,12 @@ impl Default for Metrics {
             duration: Family::new_with_constructor(histogram),
             watched: Family::default(),
             would_answer: Family::default(),
+            compared: Family::default(),
             agreed: Family::default(),
+            watch_skipped: Family::default(),
             cut: Counter::default(),
             not_recorded: Counter::default(),
+            not_captured: NotCaptured::default(),
             registry: Registry::default(),
         };
         registry.register("requests", "Requests, by task and how they ended", metrics.requests.clone());
@@ -72,16 +97,22 @@ impl Default for Metrics {
             "From accepting a request to its answer",
             metrics.duration.clone(),
         );
-        registry.register("shadow_requests", "Requests that small models watched", metrics.watched.clone());
+        registry.register("shadow_requests", "Requests that a release watched", metrics.watched.clone());
         registry.register(
             "shadow_would_answer",
-            "Of these, those they would have answered",
+            "Of these, those it would have answered",
             metrics.would_answer.clone(),
         );
         registry.register(
-            "shadow_agreed",
-            "Of these, those on which small and large agree",
-            metrics.agreed.clone(),
+            "shadow_compared",
+            "Of those, the ones of which it is known what was answered",
+            metrics.compared.clone(),
+        );
+        registry.register("shadow_agreed", "Of those, the ones answered the same", metrics.agreed.clone());
+        registry.register(
+            "shadow_skipped",
+            "Requests that there was no room to watch",
+            metrics.watch_skipped.clone(),
         );
         registry.register(
             "streams_cut",
@@ -92,6 +123,11 @@ impl Default for Metrics {
             "not_recorded",
             "Requests that the ledger could not keep",
             metrics.not_recorded.clone(),
+        );
+        registry.register(
+            "not_captured",
+            "Requests whose texts were to be kept and could not be",
+            metrics.not_captured.0.clone(),
         );
         Self { registry, ..metrics }
     }
@@ -112,23 +148,34 @@ impl Metrics {
         self.duration.get_or_create(&task).observe(entry.latency_us as f64 / 1e6);
     }
 
-    pub(crate) fn watched(&self, task: &str, would_answer: bool, agreed: Option<bool>) {
-        let task = OfTask { task: task.to_owned() };
-        self.watched.get_or_create(&task).inc();
-        if would_answer {
-            self.would_answer.get_or_create(&task).inc();
-            if agreed == Some(true) {
-                self.agreed.get_or_create(&task).inc();
-            }
-        }
+    pub(crate) fn watched(&self, release: &ReleaseId, sums: &ShadowSums) {
+        let of = OfRelease::new(release);
+        self.watched.get_or_create(&of).inc_by(sums.requests);
+        self.would_answer.get_or_create(&of).inc_by(sums.would_answer);
+        self.compared.get_or_create(&of).inc_by(sums.compared);
+        self.agreed.get_or_create(&of).inc_by(sums.agreed);
+    }
+
+    pub(crate) fn watch_skipped(&self, release: &ReleaseId) {
+        self.watch_skipped.get_or_create(&OfRelease::new(release)).inc();
     }
 
     pub(crate) fn cut(&self) {
         self.cut.inc();
     }
 
+    pub(crate) fn not_captured(&self) -> NotCaptured {
+        self.not_captured.clone()
+    }
+
     pub(crate) fn not_recorded(&self) {
         self.not_recorded.inc();
+    }
+}
+
+impl OfRelease {
+    fn new(release: &ReleaseId) -> Self {
+        Self { task: release.task.to_string(), release: release.to_string() }
     }
 }
 
@@ -143,13 +190,16 @@ pub async fn readiness(State(gateway): State<Arc<Gateway>>) -> Response {
     let tasks: Vec<Value> = deployed
         .tasks
         .values()
-        .map(|serving| {
-            json!({
-                "task": serving.task.name.as_str(),
-                "release": serving.release.as_ref().map(ToString::to_string),
-                "certificate": serving.standing(),
-                "stale": serving.stale,
-            })
+        .map(|deployment| {
+            let mut standing = standing(&deployment.live);
+            standing["task"] = json!(deployment.task().name.as_str());
+            standing["canary"] = deployment.canary.as_ref().map_or(Value::Null, |canary| {
+                let mut standing = self::standing(&canary.serving);
+                standing["share"] = json!(canary.share);
+                standing
+            });
+            standing["shadow"] = deployment.shadow.as_deref().map_or(Value::Null, self::standing);
+            standing
         })
         .collect();
     let ready = deployed.generation.is_some();
@@ -159,6 +209,14 @@ pub async fn readiness(State(gateway): State<Arc<Gateway>>) -> Response {
         "tasks": tasks,
     });
     (status, Json(body)).into_response()
+}
+
+fn standing(serving: &Serving) -> Value {
+    json!({
+        "release": serving.release.as_ref().map(ToString::to_string),
+        "certificate": serving.standing(),
+        "stale": serving.stale,
+    })
 }
 
 /// The counters as Prometheus reads them.

@@ -1,7 +1,7 @@
 //! Record: what a request did and cost, in the spool before the last byte of the reply.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use sprat_cascade::{Account, Climbed, End, Remote};
 use sprat_store::{Ending, LedgerEntry, Source};
@@ -10,6 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Gateway;
 use crate::accept::Accepted;
+use crate::capture::Capture;
 use crate::resolve::Route;
 
 /// The task of a request that is nobody's: no file of a task can have this name.
@@ -23,6 +24,7 @@ pub struct Record {
     estimate: Option<Money>,
     began: Instant,
     asking: Option<(ModelId, Instant)>,
+    capture: Option<Box<Capture>>,
     _place: Arc<OwnedSemaphorePermit>,
 }
 
@@ -69,6 +71,7 @@ impl Record {
             estimate: None,
             began: accepted.began,
             asking: None,
+            capture: None,
             _place: accepted.place.clone(),
         }
     }
@@ -80,6 +83,17 @@ impl Record {
             entry.steps = steps.to_vec();
             entry.provenance = entry.provenance.weaker(remote.provenance);
         }
+    }
+
+    /// What was asked and answered is to be kept as well.
+    pub fn capturing(mut self, capture: Option<Capture>) -> Self {
+        self.capture = capture.map(Box::new);
+        self
+    }
+
+    /// Where what the large model says is listened to.
+    pub fn capture(&mut self) -> Option<&mut Capture> {
+        self.capture.as_deref_mut()
     }
 
     /// The request has ended like this.
@@ -102,6 +116,9 @@ impl Record {
             // The answer is worth more than its record; the store counts what it could not keep.
             self.gateway.metrics.not_recorded();
         }
+        if let Some(capture) = self.capture.take() {
+            capture.keep(&self.gateway, climbed);
+        }
     }
 }
 
@@ -117,6 +134,12 @@ impl Drop for Record {
         let before = Climbed { steps: entry.steps.clone(), ..Climbed::starting() };
         self.write(&before.passed_on(step));
     }
+}
+
+/// Now, in milliseconds since 1970.
+pub(crate) fn now_unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Microseconds since then.

@@ -1,15 +1,17 @@
 //! Resolve: whose is it, a task's or a remote model's?
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use sprat_cascade::{Remote, Serving};
-use sprat_task::Input;
+use sprat_cascade::{Deployment, Remote, Serving};
+use sprat_task::{Input, Sha256Hex, Task};
 use sprat_wire::openai::chat::{ChatRequest, Content, Message, ResponseFormatKind, Role};
 use sprat_wire::openai::models::{ModelEntry, ModelList};
 
 use crate::Gateway;
+use crate::accept::Accepted;
 use crate::current::ByName;
 use crate::decode::Call;
 use crate::error::Refusal;
@@ -22,21 +24,28 @@ pub const AUTO: &str = "auto";
 pub enum Route {
     /// A task, asked for by its name.
     Task {
-        /// What answers it.
+        /// What answers it: the live release or the canary.
         serving: Arc<Serving>,
+        /// The release that only watches.
+        shadow: Option<Arc<Serving>>,
         /// What is asked.
         question: Question,
         /// The form of the answer.
         shape: Shape,
     },
-    /// An ordinary call that a task recognises: answered small in the same form, or passed on as it came.
+    /// An ordinary call that a task recognises: answered small in the same form where that is allowed, else passed on
+    /// as it came.
     Recognised {
-        /// What answers it.
+        /// What answers it: the live release or the canary.
         serving: Arc<Serving>,
-        /// The text that the task's rule finds in it.
-        input: Input,
-        /// The form of the answer.
-        shape: Shape,
+        /// The release that only watches.
+        shadow: Option<Arc<Serving>>,
+        /// What is asked in it; `None` where it isn't one text with a label for its answer.
+        reading: Option<Reading>,
+        /// Identifies its system prompt and schema.
+        hash: Sha256Hex,
+        /// Whether small models may answer it.
+        lowered: bool,
         /// Where it goes otherwise.
         remote: Arc<Remote>,
     },
@@ -53,6 +62,14 @@ pub struct Question {
     pub single: bool,
 }
 
+/// What is asked in an ordinary call.
+pub struct Reading {
+    /// The text that the task's rule finds in it.
+    pub input: Input,
+    /// The form of the answer.
+    pub shape: Shape,
+}
+
 impl Route {
     /// The task, where there is one.
     pub fn serving(&self) -> Option<&Arc<Serving>> {
@@ -61,22 +78,29 @@ impl Route {
             Self::Remote(_) => None,
         }
     }
+
+    /// The form of a task's answer.
+    pub fn shape(&self) -> Option<&Shape> {
+        match self {
+            Self::Task { shape, .. } => Some(shape),
+            Self::Recognised { reading, .. } => reading.as_ref().map(|reading| &reading.shape),
+            Self::Remote(_) => None,
+        }
+    }
 }
 
 /// Finds out who answers.
-pub fn resolve(deployed: &ByName, call: &Call) -> Result<Route, Refusal> {
+pub fn resolve(deployed: &ByName, accepted: &Accepted, call: &Call) -> Result<Route, Refusal> {
     let name = call.chat.model.as_str();
-    if let Some(serving) = deployed.tasks.get(name) {
-        return task(serving.clone(), &call.chat);
+    let chosen =
+        |deployment: &Deployment| deployment.choose(call.session().unwrap_or(accepted.id.as_str())).clone();
+    if let Some(deployment) = deployed.tasks.get(name) {
+        return task(chosen(deployment), deployment.shadow.clone(), &call.chat);
     }
     if name == AUTO {
-        let recognising = deployed.tasks.values().filter(|serving| recognises(serving, &call.chat));
-        for serving in recognising {
-            let Some(remote) = large_of(deployed, serving) else { continue };
-            return Ok(match lowered(serving, &call.chat) {
-                Some((input, shape)) => Route::Recognised { serving: serving.clone(), input, shape, remote },
-                None => Route::Remote(remote),
-            });
+        if let Some((deployment, remote)) = recognising(deployed, &call.chat).next() {
+            let (serving, shadow) = (chosen(&deployment), deployment.shadow.clone());
+            return Ok(recognised(serving, shadow, remote, &call.chat, true));
         }
         return the_large_one(deployed).map(Route::Remote).ok_or_else(|| {
             Refusal::field(
@@ -88,7 +112,16 @@ pub fn resolve(deployed: &ByName, call: &Call) -> Result<Route, Refusal> {
             )
         });
     }
-    remote(deployed, name).map(Route::Remote)
+    let remote = remote(deployed, name)?;
+    // Whoever names a model gets that model; what it answers is learned from.
+    let same = |(_, large): &(_, Arc<Remote>)| large.upstream.id() == remote.upstream.id();
+    Ok(match recognising(deployed, &call.chat).find(same) {
+        Some((deployment, remote)) => {
+            let (serving, shadow) = (chosen(&deployment), deployment.shadow.clone());
+            recognised(serving, shadow, remote, &call.chat, false)
+        }
+        None => Route::Remote(remote),
+    })
 }
 
 /// The remote model of a name: as declared, or what its provider calls it, with or without the provider before a `/`.
@@ -128,8 +161,8 @@ fn names(deployed: &ByName) -> String {
     names.join(", ")
 }
 
-fn large_of(deployed: &ByName, serving: &Serving) -> Option<Arc<Remote>> {
-    deployed.remotes.get(serving.task.large()?.as_str()).cloned()
+fn large_of(deployed: &ByName, task: &Task) -> Option<Arc<Remote>> {
+    deployed.remotes.get(task.large()?.as_str()).cloned()
 }
 
 /// The only remote model, or the one that is called `large`.
@@ -141,7 +174,7 @@ fn the_large_one(deployed: &ByName) -> Option<Arc<Remote>> {
     }
 }
 
-fn task(serving: Arc<Serving>, chat: &ChatRequest) -> Result<Route, Refusal> {
+fn task(serving: Arc<Serving>, shadow: Option<Arc<Serving>>, chat: &ChatRequest) -> Result<Route, Refusal> {
     let name = &serving.task.name;
     let refuse = |field: &str, why: &str| {
         Err(Refusal::field(field, format!("task `{name}` {why}; name a model to use it")))
@@ -175,8 +208,9 @@ fn task(serving: Arc<Serving>, chat: &ChatRequest) -> Result<Route, Refusal> {
         }
         _ => conversation(&said),
     };
-    let question = Question { input: Input::new(text), single: said.len() == 1 };
-    Ok(Route::Task { serving, question, shape })
+    let input = Input { text, groups: groups(&serving.task, chat) };
+    let question = Question { input, single: said.len() == 1 };
+    Ok(Route::Task { serving, shadow, question, shape })
 }
 
 /// All that was said, each with who said it.
@@ -186,31 +220,80 @@ fn conversation(said: &[&Message]) -> String {
     turns.collect::<Vec<_>>().join("\n\n")
 }
 
-fn recognises(serving: &Serving, chat: &ChatRequest) -> bool {
+/// The tasks that recognise a call, each with its large model.
+fn recognising(
+    deployed: &ByName,
+    chat: &ChatRequest,
+) -> impl Iterator<Item = (Arc<Deployment>, Arc<Remote>)> {
     let prompt = chat.system_prompt();
-    serving
-        .task
-        .matching
-        .as_ref()
-        .zip(prompt)
-        .is_some_and(|(rule, prompt)| prompt.contains(&rule.system_prompt_contains))
+    deployed.tasks.values().filter_map(move |deployment| {
+        let rule = deployment.task().matching.as_ref()?;
+        let recognises = prompt.as_ref()?.contains(&rule.system_prompt_contains);
+        Some((deployment.clone(), large_of(deployed, deployment.task()).filter(|_| recognises)?))
+    })
 }
 
-/// The input and the shape, where a small answer could stand in for the large model's: one question, one answer, in a
-/// schema that takes the label and nothing else.
-fn lowered(serving: &Serving, chat: &ChatRequest) -> Option<(Input, Shape)> {
-    let format =
-        chat.response_format.as_ref().filter(|format| format.kind == ResponseFormatKind::JsonSchema)?;
+fn recognised(
+    serving: Arc<Serving>,
+    shadow: Option<Arc<Serving>>,
+    remote: Arc<Remote>,
+    chat: &ChatRequest,
+    may_be_lowered: bool,
+) -> Route {
+    let schema = chat.response_format.as_ref().and_then(|format| format.schema());
+    let hash = Sha256Hex::of_call(chat.system_prompt().as_deref(), schema);
+    let reading = reading(&serving.task, chat);
+    let lowered = may_be_lowered && reading.is_some() && lowers(&serving, &hash);
+    Route::Recognised { serving, shadow, reading, hash, lowered, remote }
+}
+
+/// Whether small models may answer such calls: the task says so, lists this one, and was certified with that list.
+fn lowers(serving: &Serving, hash: &Sha256Hex) -> bool {
+    let certified = serving.certificate.as_ref().and_then(|certificate| certificate.binding.calls.as_ref());
+    let listed = serving.task.calls_hash();
+    let rule = serving.task.matching.as_ref();
+    rule.is_some_and(|rule| rule.lower && rule.bound_to.contains(hash)) && listed.as_ref() == certified
+}
+
+/// Fields of a request that ask for more than an answer in text.
+const MORE_THAN_TEXT: [&str; 5] = ["functions", "function_call", "audio", "modalities", "web_search_options"];
+
+/// What is asked, where a small answer could stand in for the large model's: one question, one answer, in a schema that
+/// takes the label and nothing else, or in no form at all where the task says that the prompt asks for the bare label.
+fn reading(task: &Task, chat: &ChatRequest) -> Option<Reading> {
+    let rule = task.matching.as_ref()?;
+    let format = chat.response_format.as_ref();
+    let in_a_form = match format.map(|format| &format.kind) {
+        Some(ResponseFormatKind::JsonSchema) => true,
+        None | Some(ResponseFormatKind::Text) => rule.plain,
+        // Which fields the object is to have stands in the prompt, in words.
+        Some(ResponseFormatKind::JsonObject | ResponseFormatKind::Other(_)) => false,
+    };
     let mut said = chat.messages.iter().filter(|message| !message.is_instruction());
     let (only, none) = (said.next()?, said.next());
-    let plain = only.role == Role::User
+    let is_simple = only.role == Role::User
         && none.is_none()
         && only.content.as_ref().is_some_and(Content::is_text_only)
         && chat.tools.as_ref().is_none_or(Vec::is_empty)
         && chat.n.is_none_or(|answers| answers == 1)
-        && chat.logprobs != Some(true);
-    let shape = Shape::of(Some(format), &serving.task).filter(|_| plain)?;
+        && chat.logprobs != Some(true)
+        && chat.stop.is_none()
+        && !MORE_THAN_TEXT.iter().any(|field| chat.rest.get(*field).is_some_and(|value| !value.is_null()));
+    let shape = Shape::of(format, task).filter(|_| in_a_form && is_simple)?;
     let text = only.text()?;
-    let input = serving.task.matching.as_ref()?.input.extract(&text)?;
-    Some((Input::new(input), shape))
+    let input = Input { text: rule.input.extract(&text)?.into(), groups: groups(task, chat) };
+    Some(Reading { input, shape })
+}
+
+/// Longest value of a metadata key that is kept, in bytes: OpenAI allows 512, and none worth a slice is that long.
+const LONGEST_GROUP: usize = 64;
+
+/// The request's values of the metadata keys that the task slices by.
+fn groups(task: &Task, chat: &ChatRequest) -> BTreeMap<String, String> {
+    let Some(metadata) = &chat.metadata else { return BTreeMap::new() };
+    let value = |key: &String| {
+        let value = metadata.get(key)?.as_str()?;
+        (value.len() <= LONGEST_GROUP).then(|| (key.clone(), value.to_owned()))
+    };
+    task.slices_by.iter().filter_map(value).collect()
 }

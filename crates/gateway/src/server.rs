@@ -89,14 +89,29 @@ impl Server {
                 runtime.block_on(gateway.current.follow(loader.as_ref(), &cancel));
             })
         };
+        let leaving = CancellationToken::new();
+        let keeping = {
+            let (gateway, leaving) = (gateway.clone(), leaving.clone());
+            tokio::spawn(async move { gateway.watching.keep(&gateway.store, &leaving).await })
+        };
         let watched = Manners { most: OPERATORS, ..manners };
         let operating =
             tokio::spawn(serve(operators, management(gateway.clone()), watched, CancellationToken::new()));
         serve(clients, routes(gateway.clone()), manners, cancel).await;
         let _ = following.await;
         operating.abort();
-        let store = gateway.store.clone();
-        let settled = tokio::task::spawn_blocking(move || store.ledger().settle()).await;
+        leaving.cancel();
+        let _ = keeping.await;
+        let background = tokio::time::timeout(PATIENCE, gateway.quiet());
+        if background.await.is_err() {
+            tracing::warn!("some audits are still under way and are left unanswered");
+        }
+        let settling = gateway.clone();
+        let settled = tokio::task::spawn_blocking(move || {
+            settling.settle_captures();
+            settling.store.ledger().settle()
+        })
+        .await;
         if !matches!(settled, Ok(Ok(()))) {
             tracing::warn!("some records wait in the spool; the next start takes them over");
         }

@@ -28,6 +28,27 @@ impl Shape {
         }
     }
 
+    /// The answer that a message in this shape gives; `None` where it gives none of the task's.
+    pub fn read(&self, text: &str, task: &Task) -> Option<Answer> {
+        let text = text.trim();
+        let answer = match self {
+            Self::Plain if task.multi => Answer::labels(names(text).map(Label::from)),
+            Self::Plain => Answer::label(text),
+            Self::Field(name) => {
+                let object: Map<String, Value> = serde_json::from_str(text).ok()?;
+                match object.get(name)? {
+                    Value::String(label) => Answer::label(label.as_str()),
+                    Value::Array(labels) => {
+                        let labels = labels.iter().map(|label| label.as_str().map(Label::from));
+                        Answer::labels(labels.collect::<Option<Vec<_>>>()?)
+                    }
+                    _ => return None,
+                }
+            }
+        };
+        task.admits(&answer).then_some(answer)
+    }
+
     /// The message's text.
     pub fn write(&self, answer: &Answer) -> String {
         match self {
@@ -46,6 +67,11 @@ impl Shape {
     }
 }
 
+/// The labels in a line; none in an empty one.
+fn names(line: &str) -> impl Iterator<Item = &str> {
+    line.split('|').map(str::trim).filter(|name| !name.is_empty())
+}
+
 /// The one field of an object schema that holds the label: every label of the task is allowed there, and no other field
 /// is required.
 fn field_of(schema: &Value, task: &Task) -> Option<String> {
@@ -53,7 +79,7 @@ fn field_of(schema: &Value, task: &Task) -> Option<String> {
     if object.get("type").and_then(Value::as_str) != Some("object") {
         return None;
     }
-    let properties = object.get("properties")?.as_object()?;
+    let properties = object.get("properties")?.as_object().filter(|fields| fields.len() <= MOST_FIELDS)?;
     let required: Vec<&str> = object
         .get("required")
         .and_then(Value::as_array)
@@ -69,15 +95,46 @@ fn field_of(schema: &Value, task: &Task) -> Option<String> {
 
 /// Whether every label of the task is allowed in a property.
 fn holds(schema: &Value, property: &Value, task: &Task) -> Option<()> {
-    let mut property = resolved(schema, property)?;
+    let mut property = property;
     if task.multi {
-        let is_list = property.get("type").and_then(Value::as_str) == Some("array");
-        property = resolved(schema, property.get("items").filter(|_| is_list)?)?;
+        let list = resolved(schema, property)?;
+        let is_list = list.get("type").and_then(Value::as_str) == Some("array");
+        property = list.get("items").filter(|_| is_list)?;
     }
-    let allowed = property.get("enum")?.as_array()?;
-    let admits = |label: &Label| allowed.iter().any(|name| name.as_str() == Some(label.as_str()));
-    task.labels.iter().all(admits).then_some(())
+    let allowed = texts(schema, property)?;
+    task.labels.iter().all(|label| allowed.contains(&label.as_str())).then_some(())
 }
+
+/// The texts that a part of a schema lists one by one, itself or as choices; `None` where it lists none, or says more.
+fn texts<'a>(schema: &'a Value, part: &'a Value) -> Option<Vec<&'a str>> {
+    let part = resolved(schema, part)?;
+    let Some(choices) = part.get("anyOf") else { return listed(part) };
+    // A list beside the choices would have to hold as well.
+    let choices = choices.as_array().filter(|_| part.get("enum").is_none() && part.get("const").is_none())?;
+    let mut all = Vec::new();
+    for choice in choices {
+        all.extend(resolved(schema, choice).and_then(listed).unwrap_or_default());
+        if all.len() > MOST_TEXTS {
+            return None;
+        }
+    }
+    Some(all)
+}
+
+fn listed(part: &Value) -> Option<Vec<&str>> {
+    match (part.get("enum"), part.get("const")) {
+        (Some(list), None) => {
+            Some(list.as_array()?.iter().filter_map(Value::as_str).take(MOST_TEXTS + 1).collect())
+        }
+        (None, Some(only)) => Some(vec![only.as_str()?]),
+        _ => None,
+    }
+}
+
+/// References make a small schema say much: no task has so many labels, and no answer that is one label has so many
+/// fields.
+const MOST_TEXTS: usize = 10_000;
+const MOST_FIELDS: usize = 64;
 
 /// What a part of a schema says, wherever in the schema that stands: a class of Pydantic's has its enums among `$defs`,
 /// and OpenAI's clients send them so. `None` where that is elsewhere, or nowhere.
@@ -155,6 +212,67 @@ mod tests {
         }
         let whole = object(json!({"team": {"enum": ["refund", "delivery"]}}), json!(["team"]));
         assert_eq!(shape(json!({"$ref": "#/definitions/It", "definitions": {"It": whole}}), &task), fits);
+    }
+
+    #[test]
+    fn labels_may_be_listed_as_constants_and_in_a_definition() {
+        let task = task("");
+        let constants = json!({"anyOf": [{"const": "refund"}, {"enum": ["delivery"]}, {"type": "null"}]});
+        let defined = json!({"$ref": "#/$defs/Team"});
+        let with = |property: &Value, definition: Value| {
+            let mut schema = object(json!({"team": property}), json!(["team"]));
+            schema["$defs"] = json!({"Team": definition});
+            shape(schema, &task)
+        };
+        let labels = json!({"enum": ["refund", "delivery"], "type": "string"});
+        assert!(with(&constants, json!({})).is_some());
+        assert!(with(&defined, labels.clone()).is_some());
+        assert!(with(&defined, constants.clone()).is_some());
+        for (property, definition) in [
+            (json!({"anyOf": [{"const": "refund"}]}), json!({})),
+            (json!({"anyOf": [{"anyOf": [{"const": "refund"}, {"const": "delivery"}]}]}), json!({})),
+            (json!({"enum": ["refund", "delivery"], "anyOf": [{"const": "refund"}]}), json!({})),
+            (json!({"oneOf": [{"const": "refund"}, {"const": "delivery"}]}), json!({})),
+            (defined.clone(), json!({"anyOf": [defined.clone()]})),
+            (defined.clone(), defined.clone()),
+            (json!({"$ref": "#/$defs/Other"}), labels.clone()),
+            (json!({"$ref": "https://example.org/team"}), labels),
+        ] {
+            assert_eq!(with(&property, definition), None, "{property}");
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_again_and_nothing_else_is() {
+        let (one, several) = (task(""), task("multi = true"));
+        let field = || Shape::Field("team".into());
+        for (shape, task, answer) in [
+            (Shape::Plain, &one, Answer::label("refund")),
+            (field(), &one, Answer::label("refund")),
+            (Shape::Plain, &several, Answer::labels(["refund".into(), "delivery".into()])),
+            (Shape::Plain, &several, Answer::labels([])),
+            (field(), &several, Answer::labels(["delivery".into()])),
+            (field(), &several, Answer::labels([])),
+        ] {
+            assert_eq!(shape.read(&format!(" {}\n", shape.write(&answer)), task), Some(answer));
+        }
+        for (shape, task, text) in [
+            (Shape::Plain, &one, "Refund"),
+            (Shape::Plain, &one, "refund."),
+            (Shape::Plain, &one, ""),
+            (Shape::Plain, &several, "refund|other"),
+            (field(), &one, "refund"),
+            (field(), &one, r#"{"team":"other"}"#),
+            (field(), &one, r#"{"team":["refund"]}"#),
+            (field(), &one, r#"{"other":"refund"}"#),
+            (field(), &one, r#"{"team":"refund""#),
+            (field(), &several, r#"{"team":["refund",1]}"#),
+            (field(), &several, r#"{"team":"refund"}"#),
+        ] {
+            assert_eq!(shape.read(text, task), None, "{text}");
+        }
+        let optional = r#"{"team":"refund","why":"they ask"}"#;
+        assert_eq!(field().read(optional, &one), Some(Answer::label("refund")));
     }
 
     #[test]

@@ -128,6 +128,7 @@ pub fn binding(task: &Task, rungs: &[RungRecord], prompt: Option<Sha256Hex>) -> 
         rungs: Some(Sha256Hex::of_parts(parts.iter().map(|part| part.as_bytes()))),
         labels: Some(task.labels_hash()),
         prompt,
+        calls: task.calls_hash(),
         scorer_version: rungs.iter().map(|rung| rung.scorer_version).max().unwrap_or(0),
     }
 }
@@ -170,8 +171,11 @@ pub fn load(folder: &Path, release: &Release, task: &Task, last: LadderEnd, open
     if bound.rungs != release.certificate.binding.rungs {
         stale.push("the certificate was made for other models, calibrators or thresholds".to_owned());
     }
+    if release.certificate.binding.calls.is_some() && release.certificate.binding.calls != bound.calls {
+        stale.push("the calls that `bound_to` lists under [match] have changed since".to_owned());
+    }
     stale.extend(outgrown(task, &release.certificate));
-    let ladder = Ladder { rungs, last };
+    let ladder = Ladder::new(rungs, last);
     let may_answer = stale.is_empty() && release.certificate.allows_small_answers();
     Loaded { ladder: if may_answer { ladder } else { ladder.answering_nothing_small() }, stale }
 }

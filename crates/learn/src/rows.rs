@@ -6,6 +6,7 @@
 //! | Where do lines and records begin and end? | [`lines`], [`record`] |
 //! | Which column is which? | [`columns`] |
 //! | What does a row say, and what is wrong with it? | [`cells`], [`time`] |
+//! | Which rows does the traffic give? | [`captured`] |
 //! | Are there enough rows, and of enough labels? | [`enough`] |
 
 use std::path::Path;
@@ -14,6 +15,7 @@ use sprat_task::problem::list;
 use sprat_task::{Answer, LabelledRow, Problem, Provenance, Sha256Hex, Task};
 
 pub mod arrow_value;
+pub mod captured;
 pub mod cells;
 pub mod columns;
 pub(crate) mod delimited;
@@ -74,6 +76,16 @@ impl RowSet {
         self.files.iter().find(|(_, end)| index < *end).map(|(name, _)| name.as_str())
     }
 
+    /// Adds the rows of another set after these.
+    pub fn append(&mut self, other: Self) {
+        let before = self.rows.len();
+        self.rows.extend(other.rows);
+        self.unlabelled.extend(other.unlabelled);
+        self.rejected.extend(other.rejected);
+        self.notices.extend(other.notices);
+        self.files.extend(other.files.into_iter().map(|(name, end)| (name, before + end)));
+    }
+
     /// Where the labelled row at `index` stands: `rows.csv:12`.
     pub fn place_of(&self, index: usize) -> String {
         let line = self.rows.get(index).map_or(0, |row| row.line);
@@ -88,8 +100,9 @@ impl RowSet {
             .map(|row| {
                 let line = |answer: &Option<Answer>| answer.as_ref().map(Answer::to_line).unwrap_or_default();
                 let session = row.session.as_deref().unwrap_or_default();
+                let teaches = if row.only_teaches { "\0teaches" } else { "" };
                 format!(
-                    "{}\0{}\0{}\0{session}\0{:?}\0{}",
+                    "{}\0{}\0{}\0{session}\0{:?}\0{}{teaches}",
                     row.input.text,
                     line(&row.gold),
                     line(&row.large),

@@ -87,7 +87,9 @@ pub fn split(curated: &Curated, options: &SplitOptions) -> Split {
     let by_session = rows.iter().any(|row| row.session.is_some());
     let by_time = !options.ignore_time && carry_times(rows);
     let (unit_of, drawn_one_by_one) = units(curated, by_session);
-    let candidates = candidates(curated, &labelled, options.seed);
+    let stand_for_traffic: Vec<bool> =
+        rows.iter().zip(&labelled).map(|(row, labelled)| *labelled && !row.only_teaches).collect();
+    let candidates = candidates(curated, &stand_for_traffic, options.seed);
     let drawn = draw(&measure(curated, &unit_of, &candidates, options.seed), by_time, options.size);
 
     let mut place = vec![Place::Train; rows.len()];
@@ -224,13 +226,13 @@ fn largest_session(numbers: &[Option<u64>]) -> usize {
     sizes.values().max().copied().unwrap_or(0)
 }
 
-/// The rows that may certify: labelled, and one of each session, chosen by hash.
-fn candidates(curated: &Curated, labelled: &[bool], seed: u64) -> Vec<bool> {
+/// The rows that may certify: those that stand for the traffic, and one of each session, chosen by hash.
+fn candidates(curated: &Curated, stand_for_traffic: &[bool], seed: u64) -> Vec<bool> {
     let rows = &curated.rows;
-    let mut candidates = labelled.to_vec();
+    let mut candidates = stand_for_traffic.to_vec();
     let mut chosen: HashMap<&str, (u64, Option<i64>, u64, usize)> = HashMap::new();
     for (row, content) in rows.iter().enumerate() {
-        let (true, Some(session)) = (labelled[row], content.session.as_deref()) else { continue };
+        let (true, Some(session)) = (stand_for_traffic[row], content.session.as_deref()) else { continue };
         candidates[row] = false;
         let rank = (row_key(curated, row, mix(seed)), content.time_unix_ms, content.line, row);
         let best = chosen.entry(session).or_insert(rank);

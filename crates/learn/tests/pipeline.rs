@@ -265,6 +265,37 @@ fn a_certificate_dies_when_the_labels_change_or_the_target_asks_for_more() {
 }
 
 #[test]
+fn a_certificate_is_bound_to_the_calls_that_the_task_listed() {
+    let listing = |calls: &[&str]| {
+        let listed: Vec<String> =
+            calls.iter().map(|call| format!("{:?}", Sha256Hex::of(call.as_bytes()).as_str())).collect();
+        format!("[match]\nsystem_prompt_contains = \"Route it\"\nbound_to = [{}]", listed.join(", "))
+    };
+    let task_of = |more: &str| {
+        let source = sprat_task::Source::new("tickets.toml", format!("{TASK}{more}"));
+        read_task("tickets", &source, |_| Err(String::new())).expect("valid")
+    };
+    let case = case(&listing(&["one", "two"]));
+    let learned = case.learn(rows(0, 2_000, 60)).expect("it learns");
+    assert_eq!(learned.release.certificate.binding.calls, case.task.calls_hash());
+    assert!(case.load(&learned, &task_of(&listing(&["two", "one", "two"]))).stale.is_empty(), "in any order");
+    for other in [listing(&["one", "two", "three"]), listing(&["one"]), String::new()] {
+        let task = task_of(&other);
+        let loaded = case.load(&learned, &task);
+        assert!(!loaded.ladder.answers_something_small(), "{other}");
+        assert!(loaded.stale[0].contains("`bound_to`"), "{:?}", loaded.stale);
+    }
+    let task = task_of(&listing(&["one", "two", "three"]));
+    let case = Case { task, ..case };
+    let again = case.look_again(&learned, &rows(10_000, 900, 60), false).expect("certified again");
+    assert!(case.load(&again, &case.task).stale.is_empty(), "with the new list");
+    // A release from before there were such lists is bound to none.
+    let mut old = learned;
+    old.release.certificate.binding.calls = None;
+    assert!(case.load(&old, &case.task).stale.is_empty());
+}
+
+#[test]
 fn stopping_leaves_nothing_behind_and_takes_no_look() {
     let case = case("");
     let stopped = case.learn_watched(rows(0, 800, 60), &|stage| match stage {

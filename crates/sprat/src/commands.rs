@@ -1,6 +1,7 @@
 //! The commands, each a file of its own with `Args` and `run`. A new one is three lines here.
 
 mod ask;
+mod canary;
 mod certify;
 mod completions;
 mod config;
@@ -20,6 +21,7 @@ mod review;
 mod rollback;
 mod run;
 mod serve;
+mod shadow;
 mod status;
 
 use clap::Subcommand;
@@ -43,6 +45,8 @@ pub enum Command {
     Review(review::Args),
     Releases(releases::Args),
     Promote(promote::Args),
+    Canary(canary::Args),
+    Shadow(shadow::Args),
     Rollback(rollback::Args),
     Status(status::Args),
     Cost(cost::Args),
@@ -70,6 +74,8 @@ impl Command {
             Self::Review(args) => review::run(args, app),
             Self::Releases(args) => releases::run(args, app),
             Self::Promote(args) => promote::run(args, app),
+            Self::Canary(args) => canary::run(args, app),
+            Self::Shadow(args) => shadow::run(args, app),
             Self::Rollback(args) => rollback::run(args, app),
             Self::Status(args) => status::run(args, app),
             Self::Cost(args) => cost::run(args, app),

@@ -5,6 +5,7 @@
 mod fallback;
 mod file;
 mod model;
+mod notices;
 mod remote;
 mod secret;
 pub mod settings;
@@ -18,6 +19,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 pub use model::{Linear, ModelConfig};
+pub use notices::{NoticeFormat, Notices};
 pub use remote::Remote;
 pub use secret::KeySource;
 
@@ -38,6 +40,8 @@ pub struct Config {
     pub models: BTreeMap<ModelId, ModelConfig>,
     /// A price table laid over the one that comes with Sprat: a path relative to the workspace.
     pub prices: Option<String>,
+    /// Who is told of alarms; `None`: whoever looks.
+    pub notices: Option<Notices>,
     /// What commands use unless told otherwise.
     pub defaults: Defaults,
 }
@@ -88,6 +92,7 @@ impl Default for Config {
             store: "sqlite:.sprat/sprat.db".to_owned(),
             models: BTreeMap::from([(ModelId::from(BUILT_IN), ModelConfig::Linear(Linear::default()))]),
             prices: None,
+            notices: None,
             defaults: Defaults::default(),
         }
     }
@@ -119,7 +124,7 @@ impl Faults {
     }
 }
 
-const TABLES: [&str; 5] = ["server", "store", "models", "prices", "defaults"];
+const TABLES: [&str; 6] = ["server", "store", "models", "prices", "notices", "defaults"];
 
 fn read_tables(source: &Source, faults: &mut Faults) -> Config {
     let mut config = Config::default();
@@ -133,6 +138,7 @@ fn read_tables(source: &Source, faults: &mut Faults) -> Config {
             }
             "models" => read_models(source, value, &mut config, faults),
             "prices" => config.prices = faults.keep(file::prices(source, value)),
+            "notices" => config.notices = faults.keep(notices::read(source, value)),
             "defaults" => config.defaults = faults.keep(file::defaults(source, value)),
             unknown => faults.0.push(
                 source

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sprat_cascade::{Account, Climbed, End, Ladder, Serving};
+use sprat_cascade::{Account, Climbed, End, HeldBack, Ladder, Serving};
 use sprat_learn::release::{self, Loaded};
 use sprat_learn::savings::LargeCost;
 use sprat_store::{Ending, LedgerEntry, Source, Store};
@@ -80,15 +80,22 @@ pub async fn live(
     let (ladder, stale) = match (&release, &folder) {
         (Some(release), Some(folder)) => {
             let open = |record: &_, file: Option<&std::path::Path>| models.open_rung(task, record, file);
-            let Loaded { ladder, mut stale } = release::load(folder, release, task, last, &open);
+            let Loaded { mut ladder, mut stale } = release::load(folder, release, task, last, &open);
+            ladder.held_back = held_back(store, &release.id)?;
             if stale.is_empty() {
                 stale.extend(changed_by_an_upgrade(release, folder, &ladder, task).await);
             }
             (if stale.is_empty() { ladder } else { ladder.answering_nothing_small() }, stale)
         }
-        _ => (Ladder { rungs: Vec::new(), last }, Vec::new()),
+        _ => (Ladder::new(Vec::new(), last), Vec::new()),
     };
     Ok(Live { release, folder, ladder, stale, large_cost, provenance })
+}
+
+/// What the audits have taken away from a release.
+fn held_back(store: &Store, release: &ReleaseId) -> Result<Vec<HeldBack>, Failure> {
+    let steps = store.step_backs().of(release)?.into_iter().filter(|step| step.ended.is_none());
+    Ok(steps.map(|step| HeldBack { slice: step.taken.slice, share: step.way_back.share }).collect())
 }
 
 fn find(store: &Store, task: &Task, version: Option<u32>) -> Result<Option<Release>, Failure> {
@@ -137,6 +144,7 @@ impl Live {
             release: release.map(|release| release.id),
             stale,
             ladder,
+            audit_rate: None,
             large_estimate: large_cost.map(|large| large.cost),
             provenance,
         }

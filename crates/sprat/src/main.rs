@@ -9,6 +9,7 @@
 //! | What does a command get? | [`app`] |
 //! | What is configured, and where does each value come from? | [`config`] |
 //! | What is in this workspace? | [`workspace`] |
+//! | What does a server do beside answering? | [`service`], [`serving`], [`keeper`] |
 //! | What does the terminal show? | [`output`] |
 //! | What went wrong, and what is the exit code? | [`failure`], [`guard`] |
 
@@ -21,13 +22,18 @@ mod evidence;
 mod failure;
 mod guard;
 mod interrupt;
+mod keeper;
 mod label;
 mod live;
 mod memory;
 mod models;
+mod notices;
 mod output;
+mod retention;
 mod runtime;
+mod service;
 mod serving;
+mod watched;
 mod workspace;
 
 use std::process::ExitCode;

@@ -166,7 +166,7 @@ impl<'a> Models<'a> {
                 self.remote(&id, remote, Arc::new(NoExamples))
                     .map_or(Provenance::Recorded, |model| model.provenance())
             }
-            _ => Provenance::Measured,
+            _ => remote.settings.provenance,
         }
     }
 

@@ -1,8 +1,10 @@
 //! What the gateway serves: the workspace's tasks and remote models, loaded afresh whenever the store says that
 //! something has changed.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
-use sprat_cascade::{Deployed, LadderLoader, Serving};
+use sprat_cascade::{Canary, Deployed, Deployment, LadderLoader, Serving};
 use sprat_store::Store;
 use sprat_task::Task;
 
@@ -11,6 +13,9 @@ use crate::failure::Failure;
 use crate::live::{Reaching, live};
 use crate::models::Models;
 use crate::workspace::Workspace;
+
+/// The share of a canary's small answers that is checked, at least: what is on trial is looked at closely.
+const TRIAL_AUDITS: f64 = 0.25;
 
 /// Loads the ladders of a workspace.
 pub struct Loader {
@@ -30,38 +35,76 @@ impl Loader {
         let (remotes, mut troubles) = models.remotes();
         let mut tasks = Vec::new();
         for (task, _) in self.workspace.tasks.values() {
-            match self.serving(&models, task, Reaching::Afresh).await {
-                Ok(serving) => tasks.push(serving),
-                // Without its large model a task can still answer what it can prove.
-                Err(failure) => {
-                    troubles.push(format!("task {}: {}", task.name, failure.plainly()));
-                    match self.serving(&models, task, Reaching::SmallOnly).await {
-                        Ok(serving) => tasks.push(serving),
-                        Err(failure) => {
-                            troubles.push(format!("task {} is not served: {}", task.name, failure.plainly()))
-                        }
-                    }
-                }
-            }
-        }
-        for serving in &tasks {
-            troubles.extend(serving.stale.iter().map(|why| {
-                format!(
-                    "the certificate of {} is stale, and everything goes to the end of its ladder: {why}",
-                    serving.task.name
-                )
-            }));
+            tasks.extend(self.deployment(&models, task, &mut troubles).await?);
         }
         Ok(Deployed { tasks, remotes, troubles })
     }
 
+    /// What answers a task, and what watches. A canary that can't be loaded leaves its share to the live release.
+    async fn deployment(
+        &self,
+        models: &Models<'_>,
+        task: &Task,
+        troubles: &mut Vec<String>,
+    ) -> Result<Option<Deployment>, Failure> {
+        let beside = self.store.registry().beside(&task.name)?;
+        let Some(live) = self.serving(models, task, None, troubles).await else { return Ok(None) };
+        let mut deployment = Deployment::of(live);
+        if let Some(canary) = beside.canary {
+            let mut serving = self.serving(models, task, Some(canary.release.version), troubles).await;
+            if let Some(serving) = &mut serving {
+                serving.audit_rate = Some(TRIAL_AUDITS.max(task.audit.rate(0.0)));
+            }
+            deployment.canary =
+                serving.map(|serving| Canary { serving: Arc::new(serving), share: canary.share });
+        }
+        if let Some(shadow) = beside.shadow {
+            match self.load(models, task, Some(shadow.version), Reaching::SmallOnly).await {
+                Ok(serving) => deployment.shadow = Some(Arc::new(serving)),
+                Err(failure) => troubles.push(format!("{shadow} does not watch: {}", failure.plainly())),
+            }
+        }
+        Ok(Some(deployment))
+    }
+
+    /// A release that answers, with its large model where that can be had: without it, it can still answer what it can
+    /// prove.
     async fn serving(
         &self,
         models: &Models<'_>,
         task: &Task,
+        version: Option<u32>,
+        troubles: &mut Vec<String>,
+    ) -> Option<Serving> {
+        let name = version
+            .map_or_else(|| format!("task {}", task.name), |version| format!("{}@{version}", task.name));
+        let mut loaded = self.load(models, task, version, Reaching::Afresh).await;
+        if let Err(failure) = &loaded {
+            troubles.push(format!("{name}: {}", failure.plainly()));
+            loaded = self.load(models, task, version, Reaching::SmallOnly).await;
+        }
+        match loaded {
+            Ok(serving) => {
+                troubles.extend(serving.stale.iter().map(|why| {
+                    format!("the certificate of {name} is stale, and everything goes to the end of its ladder: {why}")
+                }));
+                Some(serving)
+            }
+            Err(failure) => {
+                troubles.push(format!("{name} is not served: {}", failure.plainly()));
+                None
+            }
+        }
+    }
+
+    async fn load(
+        &self,
+        models: &Models<'_>,
+        task: &Task,
+        version: Option<u32>,
         reaching: Reaching,
     ) -> Result<Serving, Failure> {
-        let live = live(&self.app, &self.workspace, models, &self.store, task, None, reaching).await?;
+        let live = live(&self.app, &self.workspace, models, &self.store, task, version, reaching).await?;
         Ok(live.serving(task))
     }
 }

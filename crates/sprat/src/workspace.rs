@@ -10,7 +10,7 @@ use crate::config::{self, Config, ModelConfig};
 use crate::failure::Failure;
 
 /// A workspace, read and checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Workspace {
     /// Its folder.
     pub root: PathBuf,

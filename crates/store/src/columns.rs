@@ -82,6 +82,6 @@ pub(crate) fn hash(row: &Row<'_>, column: &str) -> Result<Sha256Hex, Fault> {
     from_word("digest", row.get(column)?)
 }
 
-fn damaged(what: &'static str, why: impl ToString) -> Fault {
+pub(crate) fn damaged(what: &'static str, why: impl ToString) -> Fault {
     Fault::Ours(StoreError::Damaged { what, why: why.to_string() })
 }

@@ -88,6 +88,9 @@ pub enum StoreError {
     /// Nothing was live before what is live now.
     #[error("no release of `{0}` was live before the present one")]
     NothingBefore(TaskName),
+    /// A release that is live answers everything already, and is nothing beside itself.
+    #[error("{0} is live already")]
+    IsLive(ReleaseId),
     /// Another process works on the same bulk run.
     #[error("another process is working on this run, begun with output `{output}`")]
     RunInProgress {
@@ -125,6 +128,7 @@ impl StoreError {
             Self::Full { .. } => "make space and try again; what was stored before is intact".to_owned(),
             Self::Busy { .. } => "try again when the other process is done".to_owned(),
             Self::NothingLive(task) => format!("promote one with `sprat promote {task}`"),
+            Self::IsLive(id) => format!("`sprat releases {}` lists the others", id.task),
             Self::NoRelease(id) => format!("see `sprat releases {}`", id.task),
             Self::NothingBefore(task) => format!("see `sprat releases {task}`, and promote the one you want"),
             Self::RunInProgress { .. } => "wait for it, or write to another output".to_owned(),

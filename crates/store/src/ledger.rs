@@ -101,6 +101,16 @@ impl Ledger<'_> {
         })
     }
 
+    /// When a task's first record was made, in milliseconds since 1970, to the hour; `None` before there is one.
+    pub fn first_of(&self, task: &TaskName) -> Result<Option<i64>, StoreError> {
+        self.store.read(|connection| {
+            let hour: Option<i64> = connection
+                .prepare_cached("SELECT min(hour) FROM ledger_hour WHERE task = ?1")?
+                .query_row([task.as_str()], |row| row.get(0))?;
+            Ok(hour.map(|hour| hour * HOUR_MS))
+        })
+    }
+
     /// All records of a request, oldest first: its answer, and later its audit. Empty where nobody knows it.
     pub fn request(&self, id: &RequestId) -> Result<Vec<LedgerEntry>, StoreError> {
         self.up_to_date();

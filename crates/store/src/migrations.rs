@@ -10,8 +10,14 @@ use crate::error::{Fault, StoreError};
 const APPLICATION_ID: i64 = 0x5350_5254;
 
 /// Version 1 is the first; the array's length is the version this program writes.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_work.sql"), include_str!("migrations/0002_people.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_work.sql"),
+    include_str!("migrations/0002_people.sql"),
+    include_str!("migrations/0003_captured.sql"),
+    include_str!("migrations/0004_audits.sql"),
+    include_str!("migrations/0005_beside.sql"),
+    include_str!("migrations/0006_notices.sql"),
+];
 
 /// The newest schema this program knows.
 pub(crate) fn newest() -> i64 {

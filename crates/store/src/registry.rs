@@ -1,12 +1,16 @@
-//! Releases, which of them is live, and how that came about.
+//! Releases, which of them is live, canary or shadow, and how that came about.
+
+mod beside;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::{Deserialize, Serialize};
-use sprat_task::{Certificate, Release, ReleaseId, TaskName};
+use sprat_task::{Certificate, Release, ReleaseId, Share, TaskName};
 
-use crate::columns::{from_json, from_word, to_json, to_word, unsigned};
+use crate::columns::{from_json, from_word, to_json, unsigned};
 use crate::error::{Fault, StoreError};
 use crate::store::Store;
+
+pub use beside::{Beside, Canary};
 
 /// The registry of a store.
 #[derive(Clone, Copy)]
@@ -27,23 +31,47 @@ pub struct Deployment {
 
 /// What was done to a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// A release was made live.
     Promote,
     /// The one before was made live again.
     Rollback,
+    /// A release began to answer a share of the traffic, or another share than before.
+    Canary,
+    /// It answers none of it any more, or all.
+    EndCanary,
+    /// A release began to watch.
+    Shadow,
+    /// It watches no more.
+    EndShadow,
 }
 
-/// One change of what is live.
+impl Action {
+    /// As in the history and in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Promote => "promote",
+            Self::Rollback => "rollback",
+            Self::Canary => "canary",
+            Self::EndCanary => "end-canary",
+            Self::Shadow => "shadow",
+            Self::EndShadow => "end-shadow",
+        }
+    }
+}
+
+/// One change of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeploymentRecord {
     /// What was done.
     pub action: Action,
-    /// What was live afterwards.
+    /// The release it is about: the one that has the role afterwards, or whose role has ended.
     pub release: ReleaseId,
-    /// What was live before.
+    /// Which one had the role before; `None` where none had, and where the role has ended.
     pub from: Option<ReleaseId>,
+    /// The share of the traffic that a canary was given.
+    pub share: Option<Share>,
     /// When, in milliseconds since 1970.
     pub time_unix_ms: i64,
     /// Why, in a sentence.
@@ -120,7 +148,7 @@ impl Registry<'_> {
         })
     }
 
-    /// Makes a release live. Promoting what is live already does nothing.
+    /// Makes a release live; it is no longer a canary or shadow then. Promoting what is live already does nothing.
     pub fn promote(&self, id: &ReleaseId, reason: &str, time_unix_ms: i64) -> Result<Deployment, StoreError> {
         let (id, reason) = (id.clone(), reason.to_owned());
         self.store.write(move |connection| {
@@ -141,9 +169,11 @@ impl Registry<'_> {
                 action: Action::Promote,
                 release: id.clone(),
                 from: previous.clone(),
+                share: None,
                 time_unix_ms,
                 reason,
             };
+            beside::leave(connection, &record)?;
             keep_record(connection, &record)?;
             raise_generation(connection)?;
             Ok(Deployment { live: id, previous, since_unix_ms: time_unix_ms })
@@ -151,7 +181,7 @@ impl Registry<'_> {
     }
 
     /// Makes the release live again that was live before the present one. Two rollbacks go back two promotions, never
-    /// forth to what was just taken off.
+    /// forth to what was just taken off. A canary stays where it is, unless it is the release that is live again.
     pub fn rollback(
         &self,
         task: &TaskName,
@@ -178,9 +208,11 @@ impl Registry<'_> {
                 action: Action::Rollback,
                 release: back_to,
                 from: Some(before.live),
+                share: None,
                 time_unix_ms,
                 reason,
             };
+            beside::leave(connection, &record)?;
             keep_record(connection, &record)?;
             raise_generation(connection)?;
             read_deployment(connection, &task)?.ok_or(StoreError::NothingLive(task).into())
@@ -204,7 +236,7 @@ impl Registry<'_> {
         })
     }
 
-    /// Every change of what is live, newest first.
+    /// Every change of what is live, canary or shadow, newest first.
     pub fn history(&self, task: &TaskName) -> Result<Vec<DeploymentRecord>, StoreError> {
         self.store.read(|connection| {
             let mut statement = connection
@@ -270,7 +302,7 @@ impl Registry<'_> {
         })
     }
 
-    /// Grows with every change of releases, certificates or what is live. A server that sees it grow loads again.
+    /// Grows with every change of releases, certificates or what is live, canary or shadow. A server that sees it grow loads again.
     pub fn generation(&self) -> Result<u64, StoreError> {
         self.store.read(|connection| {
             Ok(unsigned(connection.query_row("SELECT number FROM generation", [], |row| row.get(0))?))
@@ -314,6 +346,7 @@ fn read_record(row: &Row<'_>) -> Result<DeploymentRecord, Fault> {
         action: from_word("action", row.get("action")?)?,
         release: release(row.get("version")?),
         from: row.get::<_, Option<u32>>("from_version")?.map(release),
+        share: row.get::<_, Option<f64>>("share")?.map(beside::read_share).transpose()?,
         time_unix_ms: row.get("time_unix_ms")?,
         reason: row.get("reason")?,
     })
@@ -321,13 +354,14 @@ fn read_record(row: &Row<'_>) -> Result<DeploymentRecord, Fault> {
 
 fn keep_record(connection: &Connection, record: &DeploymentRecord) -> Result<(), Fault> {
     connection.execute(
-        "INSERT INTO deployment_history (task, action, version, from_version, time_unix_ms, reason)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO deployment_history (task, action, version, from_version, share, time_unix_ms, reason)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         (
             record.release.task.as_str(),
-            to_word("action", &record.action)?,
+            record.action.word(),
             record.release.version,
             record.from.as_ref().map(|from| from.version),
+            record.share.map(Share::get),
             record.time_unix_ms,
             &record.reason,
         ),
@@ -349,7 +383,7 @@ fn keep_certificate(
     Ok(())
 }
 
-fn raise_generation(connection: &Connection) -> Result<(), Fault> {
+pub(crate) fn raise_generation(connection: &Connection) -> Result<(), Fault> {
     connection.execute("UPDATE generation SET number = number + 1", [])?;
     Ok(())
 }

@@ -8,18 +8,23 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use crate::audits::Audits;
 use crate::calls::Calls;
+use crate::captured::CapturedBook;
 use crate::columns::unsigned;
 use crate::datasets::Datasets;
 use crate::error::{Fault, StoreError};
 use crate::feedback::FeedbackBook;
 use crate::jobs::Jobs;
 use crate::ledger::Ledger;
+use crate::notices::NoticeBook;
 use crate::registry::Registry;
 use crate::review::Review;
 use crate::runs::Runs;
+use crate::shadow::ShadowBook;
 use crate::spool::{Spool, SpoolSync};
 use crate::sqlite::{self, Readers};
+use crate::step_backs::StepBacks;
 use crate::teacher::TeacherAnswers;
 use crate::writer::Writer;
 
@@ -93,6 +98,11 @@ impl Store {
         Registry { store: self }
     }
 
+    /// What watching releases would have done.
+    pub fn shadow(&self) -> ShadowBook<'_> {
+        ShadowBook { store: self }
+    }
+
     /// Which certification rows have been looked at.
     pub fn datasets(&self) -> Datasets<'_> {
         Datasets { store: self }
@@ -113,6 +123,11 @@ impl Store {
         Calls { store: self }
     }
 
+    /// Requests kept with their texts.
+    pub fn captured(&self) -> CapturedBook<'_> {
+        CapturedBook { store: self }
+    }
+
     /// Rows that wait for a person's label.
     pub fn review(&self) -> Review<'_> {
         Review { store: self }
@@ -121,6 +136,21 @@ impl Store {
     /// What users said about answers.
     pub fn feedback(&self) -> FeedbackBook<'_> {
         FeedbackBook { store: self }
+    }
+
+    /// Small answers that were checked.
+    pub fn audits(&self) -> Audits<'_> {
+        Audits { store: self }
+    }
+
+    /// Parts of the traffic that were taken away from the small models.
+    pub fn step_backs(&self) -> StepBacks<'_> {
+        StepBacks { store: self }
+    }
+
+    /// What somebody should be told.
+    pub fn notices(&self) -> NoticeBook<'_> {
+        NoticeBook { store: self }
     }
 
     /// Work for workers.

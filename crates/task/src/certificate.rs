@@ -94,6 +94,10 @@ pub struct Binding {
     pub labels: Option<Sha256Hex>,
     /// The large model's name and prompt, where the guarantee speaks of its answers.
     pub prompt: Option<Sha256Hex>,
+    /// The ordinary calls that the task listed when it was certified; `None` where it listed none, or was certified before
+    /// there were such lists: then no ordinary call is answered small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<Sha256Hex>,
     /// Raised when features, scores or decoding change.
     pub scorer_version: u32,
 }

@@ -3,13 +3,15 @@
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::hash::Sha256Hex;
 use crate::kind::Kind;
 use crate::money::Money;
 use crate::names::{Label, ModelId, TaskName, is_plain_name};
 use crate::problem::{Problem, list};
+use crate::redact::Redaction;
 use crate::source::Source;
 use crate::target::{Guarantee, Risk, Slice, Target};
-use crate::task::{Audit, Capture, InputRule, Last, Match, Task};
+use crate::task::{Audit, Capture, InputRule, Last, Match, RETENTION_DAYS, Task};
 
 /// `tasks/NAME.toml`, as typed.
 #[derive(Debug, Deserialize)]
@@ -65,6 +67,11 @@ struct SliceTable {
 struct MatchTable {
     system_prompt_contains: Spanned<String>,
     input: Option<Spanned<String>>,
+    lower: Option<Spanned<bool>>,
+    #[serde(default)]
+    bound_to: Vec<Spanned<String>>,
+    #[serde(default)]
+    plain: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -81,9 +88,9 @@ struct CaptureTable {
 #[serde(deny_unknown_fields)]
 struct AuditTable {
     rate: Option<Spanned<toml::Value>>,
+    #[serde(default)]
+    slices: Vec<Spanned<String>>,
 }
-
-const REDACTIONS: [&str; 4] = ["email", "phone", "card", "iban"];
 
 /// Reads and validates a task file. `labels_from` is read through `read_file`, which gets the path as written and
 /// does the I/O (or says what went wrong).
@@ -125,6 +132,7 @@ pub fn read_task(
         matching: file.matching.as_ref().map(|table| matching(source, table)).transpose()?,
         capture: capture(source, &file.capture)?,
         audit: audit(source, &file.audit)?,
+        slices_by: slices_by(source, &file.audit)?,
         multi: file.multi,
         instructions: file.instructions.trim().to_owned(),
         out_of_scope,
@@ -362,23 +370,74 @@ fn matching(source: &Source, table: &MatchTable) -> Result<Match, Problem> {
             }
         }
     };
-    Ok(Match { system_prompt_contains: table.system_prompt_contains.get_ref().clone(), input })
+    let bound_to = bound_to(source, &table.bound_to)?;
+    let lower = table.lower.as_ref().is_some_and(|lower| *lower.get_ref());
+    if let Some(lower) = table.lower.as_ref().filter(|_| lower && bound_to.is_empty()) {
+        return Err(source
+            .problem_at(lower, "`lower` = true, and `bound_to` lists no call that small models may answer")
+            .hint(
+                "send such a call through `sprat serve --shadow` and list what its reply says in `x-sprat-call-hash`: \
+                 bound_to = [\"…\"]",
+            ));
+    }
+    Ok(Match {
+        system_prompt_contains: table.system_prompt_contains.get_ref().clone(),
+        input,
+        lower,
+        bound_to,
+        plain: table.plain,
+    })
+}
+
+/// The calls that small models may answer, sorted, none twice.
+fn bound_to(source: &Source, written: &[Spanned<String>]) -> Result<Vec<Sha256Hex>, Problem> {
+    let hash = |text: &Spanned<String>| {
+        Sha256Hex::from_hex(text.get_ref()).ok_or_else(|| {
+            source
+                .problem_at(text, format!("`{}` is not the hash of a call", text.get_ref()))
+                .allowed("64 hexadecimal digits, as `x-sprat-call-hash` of a reply has them")
+        })
+    };
+    let mut calls = written.iter().map(hash).collect::<Result<Vec<_>, _>>()?;
+    calls.sort();
+    calls.dedup();
+    Ok(calls)
 }
 
 fn capture(source: &Source, table: &CaptureTable) -> Result<Capture, Problem> {
-    for name in &table.redact {
-        if !REDACTIONS.contains(&name.get_ref().as_str()) {
-            return Err(source
-                .problem_at(name, format!("`{}` is not something that can be redacted", name.get_ref()))
-                .allowed(list(REDACTIONS))
-                .did_you_mean(name.get_ref(), REDACTIONS));
-        }
-    }
+    let redaction = |name: &Spanned<String>| {
+        let word = name.get_ref();
+        Redaction::from_word(word).ok_or_else(|| {
+            let known = Redaction::ALL.map(Redaction::word);
+            source
+                .problem_at(name, format!("`{word}` is not something that can be redacted"))
+                .allowed(list(known))
+                .did_you_mean(word, known)
+        })
+    };
     Ok(Capture {
         enabled: table.enabled,
-        retention_days: table.retention_days.unwrap_or(30),
-        redact: table.redact.iter().map(|name| name.get_ref().clone()).collect(),
+        retention_days: table.retention_days.unwrap_or(RETENTION_DAYS),
+        redact: table.redact.iter().map(redaction).collect::<Result<_, _>>()?,
     })
+}
+
+/// Each value of such a key is a slice, and each slice makes the alarm of all of them less quick: a few keys with a few
+/// values.
+const MOST_SLICE_KEYS: usize = 4;
+
+fn slices_by(source: &Source, table: &AuditTable) -> Result<Vec<String>, Problem> {
+    if let Some(one_too_many) = table.slices.get(MOST_SLICE_KEYS) {
+        return Err(source
+            .problem_at(one_too_many, format!("more than {MOST_SLICE_KEYS} keys to slice by"))
+            .hint("every slice makes the alarm of all of them slower: keep the keys that matter most"));
+    }
+    if let Some(empty) = table.slices.iter().find(|key| key.get_ref().trim().is_empty()) {
+        return Err(source
+            .problem_at(empty, "a key to slice by can't be empty")
+            .hint("name a key of the requests' `metadata`, such as \"channel\""));
+    }
+    Ok(table.slices.iter().map(|key| key.get_ref().clone()).collect())
 }
 
 fn audit(source: &Source, table: &AuditTable) -> Result<Audit, Problem> {

@@ -1,5 +1,7 @@
 //! What a task is asked about, and a row somebody has labelled.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::hash::Sha256Hex;
@@ -11,12 +13,15 @@ use crate::provenance::Provenance;
 pub struct Input {
     /// The text the task is about.
     pub text: String,
+    /// The values of the metadata keys that the task declares for its slices, where the caller gives them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<String, String>,
 }
 
 impl Input {
     /// An input of this text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into() }
+        Self { text: text.into(), groups: BTreeMap::new() }
     }
 
     /// Identifies the input for caches, resumption and consumed certification rows.
@@ -52,6 +57,10 @@ pub struct LabelledRow {
     pub session: Option<String>,
     /// When it was asked, in milliseconds since 1970, where known.
     pub time_unix_ms: Option<i64>,
+    /// Whether its label is known only because of what it says, as where small models were unsure: such a row stands for
+    /// no traffic, so that it may teach and never certifies.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_teaches: bool,
     /// How many identical rows this one stands for (at least 1).
     pub weight: f32,
     /// The line of the file it came from, for messages; 0 where it came from nowhere.
@@ -78,6 +87,7 @@ impl LabelledRow {
             large_provenance: Provenance::Measured,
             session: None,
             time_unix_ms: None,
+            only_teaches: false,
             weight: 1.0,
             line: 0,
         }

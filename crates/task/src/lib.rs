@@ -9,9 +9,14 @@
 //! | What is a task, once it can't be wrong? | [`task`], [`kind`], [`target`] |
 //! | What is asked and answered? | [`input`], [`prediction`] |
 //! | Who may answer, who trains? | [`model`] |
+//! | What is blanked out of a text before it is kept? | [`redact`] |
+//! | Which ordinary call is it? | [`call`] |
 //! | What did one rung do, and what did it cost? | [`step`], [`money`] |
+//! | Which parts of the traffic are watched by themselves? | [`slice`] |
 //! | What is promised, and by which release? | [`certificate`], [`release`] |
+//! | How much of the traffic is meant? | [`share`] |
 
+pub mod call;
 pub mod certificate;
 pub mod file;
 pub mod hash;
@@ -23,7 +28,10 @@ pub mod names;
 pub mod prediction;
 pub mod problem;
 pub mod provenance;
+pub mod redact;
 pub mod release;
+pub mod share;
+pub mod slice;
 pub mod source;
 pub mod step;
 pub mod target;
@@ -42,7 +50,10 @@ pub use names::{Label, ModelId, RequestId, TaskName};
 pub use prediction::{Answer, Confidence, Features, Prediction, Score};
 pub use problem::Problem;
 pub use provenance::Provenance;
+pub use redact::{Redaction, redact};
 pub use release::{Artifact, Release, ReleaseId, RungRecord};
+pub use share::{NotAShare, Share};
+pub use slice::Slice;
 pub use source::Source;
 pub use step::{Outcome, Step};
 pub use target::{Guarantee, Risk, Target};

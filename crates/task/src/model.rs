@@ -147,6 +147,11 @@ pub trait Model: Send + Sync {
     fn scorer_version(&self) -> u32 {
         1
     }
+
+    /// Whether somebody is paid for asking, or another machine works: such a model is never asked on the side.
+    fn is_remote(&self) -> bool {
+        false
+    }
 }
 
 /// A model that can speak at length: pieces of text as they come, then what it used.

@@ -28,6 +28,9 @@ pub enum Outcome {
     Accepted(Confidence),
     /// Answered, but not surely enough: on to the next rung.
     Deferred(Confidence),
+    /// Sure enough, but the audits have taken this part of the traffic away from the small models for now.
+    #[serde(rename = "held_back")]
+    HeldBack(Confidence),
     /// Had no answer to give.
     Abstained,
     /// Broke. A failing rung is a recorded step, not a failed request.
@@ -42,6 +45,7 @@ impl Outcome {
         match self {
             Self::Accepted(_) => "accepted",
             Self::Deferred(_) => "deferred",
+            Self::HeldBack(_) => "held back",
             Self::Abstained => "abstained",
             Self::Failed(_) => "failed",
             Self::Last => "last",
@@ -56,7 +60,9 @@ impl Outcome {
     /// The confidence, where the rung answered with one.
     pub fn confidence(&self) -> Option<Confidence> {
         match self {
-            Self::Accepted(confidence) | Self::Deferred(confidence) => Some(*confidence),
+            Self::Accepted(confidence) | Self::Deferred(confidence) | Self::HeldBack(confidence) => {
+                Some(*confidence)
+            }
             Self::Abstained | Self::Failed(_) | Self::Last => None,
         }
     }

@@ -6,6 +6,7 @@ use crate::hash::Sha256Hex;
 use crate::kind::Kind;
 use crate::names::{Label, ModelId, TaskName};
 use crate::prediction::Answer;
+use crate::redact::Redaction;
 use crate::target::Target;
 
 /// What is asked: labels, instructions, who may answer, and what must be promised.
@@ -35,6 +36,8 @@ pub struct Task {
     pub capture: Capture,
     /// How many small answers are checked.
     pub audit: Audit,
+    /// Metadata keys of requests: each of their values is a slice that is watched by itself.
+    pub slices_by: Vec<String>,
 }
 
 /// Where a ladder ends.
@@ -56,6 +59,15 @@ pub struct Match {
     pub system_prompt_contains: String,
     /// Where the text to answer is.
     pub input: InputRule,
+    /// Whether small models may answer such calls.
+    #[serde(default)]
+    pub lower: bool,
+    /// The calls that they may answer ([`Sha256Hex::of_call`]), sorted, none twice.
+    #[serde(default)]
+    pub bound_to: Vec<Sha256Hex>,
+    /// Whether the system prompt asks for the bare label, so that an answer without a schema is the label itself.
+    #[serde(default)]
+    pub plain: bool,
 }
 
 /// Where the text to answer is in a chat call.
@@ -93,8 +105,11 @@ pub struct Capture {
     /// For how many days.
     pub retention_days: u32,
     /// What is blanked out first.
-    pub redact: Vec<String>,
+    pub redact: Vec<Redaction>,
 }
+
+/// For how many days captured texts are kept where nobody says.
+pub const RETENTION_DAYS: u32 = 30;
 
 /// The share of small answers that are checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -140,6 +155,14 @@ impl Task {
             (false, _, Answer::Text(_)) => matches!(self.kind, Kind::Generate | Kind::Answer),
             _ => false,
         }
+    }
+
+    /// Changes when another call may be answered small, or one no longer: what a certificate is bound to. `None` where no
+    /// call is listed.
+    pub fn calls_hash(&self) -> Option<Sha256Hex> {
+        let calls = &self.matching.as_ref()?.bound_to;
+        let listed = calls.iter().map(|call| call.as_str().as_bytes());
+        (!calls.is_empty()).then(|| Sha256Hex::of_parts(listed))
     }
 
     /// The large model's name, where the ladder ends with one.

@@ -100,10 +100,8 @@ fn an_unsure_rung_defers_to_the_next_and_is_charged_all_the_same() {
         Speaks::new("m", 10, Mood::Well),
         Speaks::new("l", 100, Mood::Well),
     );
-    let ladder = Ladder {
-        rungs: vec![rung(&small, Threshold::Above(0.9)), rung(&middle, Threshold::Above(0.5))],
-        last: LadderEnd::Remote(large.clone()),
-    };
+    let rungs = vec![rung(&small, Threshold::Above(0.9)), rung(&middle, Threshold::Above(0.5))];
+    let ladder = Ladder::new(rungs, LadderEnd::Remote(large.clone()));
     let climbs = climb(&ladder, &["a0.95", "b0.7", "a0.1"], Reach::Whole);
     assert_eq!(words(&climbs[0]), ["accepted"]);
     assert_eq!(words(&climbs[1]), ["deferred", "accepted"]);
@@ -125,8 +123,7 @@ fn an_unsure_rung_defers_to_the_next_and_is_charged_all_the_same() {
 fn whatever_goes_wrong_below_the_large_model_answers() {
     for mood in [Mood::Fails, Mood::Panics, Mood::Forgets, Mood::Invents, Mood::Abstains] {
         let (small, large) = (Speaks::new("s", 1, mood), Speaks::new("l", 100, Mood::Well));
-        let ladder =
-            Ladder { rungs: vec![rung(&small, Threshold::Above(0.0))], last: LadderEnd::Remote(large) };
+        let ladder = Ladder::new(vec![rung(&small, Threshold::Above(0.0))], LadderEnd::Remote(large));
         for climbed in climb(&ladder, &["a0.9", "b0.9"], Reach::Whole) {
             assert_eq!(climbed.end, End::Large);
             assert_eq!(climbed.steps.len(), 2, "the failure is a recorded step");
@@ -138,7 +135,7 @@ fn whatever_goes_wrong_below_the_large_model_answers() {
 #[test]
 fn a_rung_that_may_not_answer_is_not_asked_while_serving_but_is_in_shadow() {
     let (small, large) = (Speaks::new("s", 1, Mood::Well), Speaks::new("l", 100, Mood::Well));
-    let ladder = Ladder { rungs: vec![rung(&small, Threshold::Above(0.1))], last: LadderEnd::Remote(large) }
+    let ladder = Ladder::new(vec![rung(&small, Threshold::Above(0.1))], LadderEnd::Remote(large))
         .answering_nothing_small();
     assert!(!ladder.answers_something_small());
     assert_eq!(words(&climb(&ladder, &["a0.9"], Reach::Whole)[0]), ["last"]);
@@ -152,7 +149,7 @@ fn a_rung_that_may_not_answer_is_not_asked_while_serving_but_is_in_shadow() {
 fn the_ends_without_a_model_say_so() {
     for (last, end) in [(LadderEnd::People, End::People), (LadderEnd::NoAnswer, End::NoAnswer)] {
         let small = Speaks::new("s", 1, Mood::Well);
-        let ladder = Ladder { rungs: vec![rung(&small, Threshold::Above(0.5))], last };
+        let ladder = Ladder::new(vec![rung(&small, Threshold::Above(0.5))], last);
         let climbed = &climb(&ladder, &["a0.2"], Reach::Whole)[0];
         assert_eq!((climbed.end, &climbed.answer), (end, &None));
         assert!(climbed.own.is_some(), "what it would have said is still known");
@@ -162,7 +159,7 @@ fn the_ends_without_a_model_say_so() {
 #[test]
 fn a_large_model_that_fails_leaves_the_request_without_an_answer_and_says_why() {
     let (small, large) = (Speaks::new("s", 1, Mood::Well), Speaks::new("l", 100, Mood::Fails));
-    let ladder = Ladder { rungs: vec![rung(&small, Threshold::Above(0.5))], last: LadderEnd::Remote(large) };
+    let ladder = Ladder::new(vec![rung(&small, Threshold::Above(0.5))], LadderEnd::Remote(large));
     let climbed = &climb(&ladder, &["a0.2"], Reach::Whole)[0];
     assert_eq!((climbed.end, &climbed.answer), (End::Failed, &None));
     assert_eq!(climbed.steps[1].outcome, Outcome::Failed(ModelError::Timeout));
@@ -171,7 +168,7 @@ fn a_large_model_that_fails_leaves_the_request_without_an_answer_and_says_why() 
 #[test]
 fn large_only_asks_no_small_model() {
     let (small, large) = (Speaks::new("s", 1, Mood::Well), Speaks::new("l", 100, Mood::Well));
-    let ladder = Ladder { rungs: vec![rung(&small, Threshold::Above(0.0))], last: LadderEnd::Remote(large) };
+    let ladder = Ladder::new(vec![rung(&small, Threshold::Above(0.0))], LadderEnd::Remote(large));
     assert_eq!(words(&climb(&ladder, &["a0.9"], Reach::LargeOnly)[0]), ["last"]);
     assert_eq!(small.asked.load(Ordering::SeqCst), 0);
 }
@@ -179,15 +176,14 @@ fn large_only_asks_no_small_model() {
 #[test]
 fn a_score_that_is_not_a_number_is_never_confident() {
     let (small, large) = (Speaks::new("s", 1, Mood::Well), Speaks::new("l", 100, Mood::Well));
-    let ladder = Ladder { rungs: vec![rung(&small, Threshold::Above(0.0))], last: LadderEnd::Remote(large) };
+    let ladder = Ladder::new(vec![rung(&small, Threshold::Above(0.0))], LadderEnd::Remote(large));
     assert_eq!(words(&climb(&ladder, &["anot-a-number"], Reach::Whole)[0]), ["deferred", "last"]);
 }
 
 #[test]
 fn who_asks_to_stop_is_told_of_what_was_answered_and_nothing_more_is_asked() {
     let (small, large) = (Speaks::new("s", 1, Mood::Well), Speaks::new("l", 100, Mood::Well));
-    let ladder =
-        Ladder { rungs: vec![rung(&small, Threshold::Above(0.9))], last: LadderEnd::Remote(large.clone()) };
+    let ladder = Ladder::new(vec![rung(&small, Threshold::Above(0.9))], LadderEnd::Remote(large.clone()));
     let cx = Context::until(Instant::now() + Duration::from_secs(60), "r");
     let inputs: Vec<Input> = ["a0.1", "b0.95", "a0.2", "b0.3"].map(Input::new).into();
     let stop = CancellationToken::new();
@@ -214,8 +210,7 @@ fn who_asks_to_stop_is_told_of_what_was_answered_and_nothing_more_is_asked() {
 fn telling_of_climbs_as_they_end_tells_what_a_climb_gives_each_once_and_the_small_answers_first() {
     let told_of = |at_once: usize, texts: &[&str], reach: Reach| {
         let (small, large) = (Speaks::new("s", 1, Mood::Well), Speaks::new("l", 100, Mood::Well));
-        let ladder =
-            Ladder { rungs: vec![rung(&small, Threshold::Above(0.9))], last: LadderEnd::Remote(large) };
+        let ladder = Ladder::new(vec![rung(&small, Threshold::Above(0.9))], LadderEnd::Remote(large));
         let cx = Context::until(Instant::now() + Duration::from_secs(60), "r");
         let inputs: Vec<Input> = texts.iter().map(|text| Input::new(*text)).collect();
         let told = std::sync::Mutex::new(Vec::new());
@@ -248,7 +243,7 @@ proptest::proptest! {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let accepted = |threshold: f64| {
             let small = Speaks::new("s", 1, Mood::Well);
-            let ladder = Ladder { rungs: vec![rung(&small, Threshold::Above(threshold))], last: LadderEnd::NoAnswer };
+            let ladder = Ladder::new(vec![rung(&small, Threshold::Above(threshold))], LadderEnd::NoAnswer);
             climb(&ladder, &texts, Reach::Whole).iter().filter(|c| c.end == End::Small).count()
         };
         proptest::prop_assert!(accepted(low + more) <= accepted(low));
@@ -256,9 +251,28 @@ proptest::proptest! {
 }
 
 #[test]
+fn what_the_audits_took_away_goes_straight_to_the_large_model_and_the_small_answer_is_kept_beside_it() {
+    let (small, middle, large) = (
+        Speaks::new("s", 1, Mood::Well),
+        Speaks::new("m", 10, Mood::Well),
+        Speaks::new("l", 100, Mood::Well),
+    );
+    let rungs = vec![rung(&small, Threshold::Above(0.5)), rung(&middle, Threshold::Above(0.5))];
+    let mut ladder = Ladder::new(rungs, LadderEnd::Remote(large));
+    ladder.held_back = vec![crate::HeldBack { slice: Slice::Label("a".into()), share: 0.0 }];
+    let climbs = climb(&ladder, &["a0.9", "b0.9"], Reach::Whole);
+    assert_eq!(words(&climbs[0]), ["held back", "last"], "the rung between is not asked");
+    assert_eq!((climbs[0].end, &climbs[0].held_back), (End::Large, &Some(Slice::Label("a".into()))));
+    assert_eq!(climbs[0].own.as_ref().map(|(_, own, _)| &own.answer), Some(&Answer::label("a")));
+    assert_eq!((words(&climbs[1]), climbs[1].end), (vec!["accepted"], End::Small));
+    let watched = climb(&ladder, &["a0.9"], Reach::SmallOnly);
+    assert_eq!(watched[0].end, End::Small, "what it would say by itself is not changed");
+}
+
+#[test]
 fn the_end_falls_back_in_order_and_every_attempt_is_a_step_of_its_own() {
     let large = |id: &str, cost, mood| Speaks::new(id, cost, mood) as Arc<dyn Model>;
-    let end = |models: Vec<Arc<dyn Model>>| Ladder { rungs: Vec::new(), last: LadderEnd::Remotes(models) };
+    let end = |models: Vec<Arc<dyn Model>>| Ladder::new(Vec::new(), LadderEnd::Remotes(models));
     let ladder = end(vec![
         large("first", 100, Mood::Fails),
         large("second", 10, Mood::Panics),

@@ -244,6 +244,10 @@ fn changes(store: &Store, serving: &Serving) -> Result<Vec<Change>, StoreError> 
         what: match record.action {
             Action::Promote => format!("{} went live", record.release),
             Action::Rollback => format!("back to {}", record.release),
+            Action::Canary => format!("{} answers a share of the traffic", record.release),
+            Action::EndCanary => format!("{} is no canary any more", record.release),
+            Action::Shadow => format!("{} watches", record.release),
+            Action::EndShadow => format!("{} watches no more", record.release),
         },
         why: shown(&record.reason),
     };

@@ -78,6 +78,7 @@ impl Record {
                 Source::Teacher => "Label bought",
                 Source::Train => "Training",
                 Source::Eval => "Evaluation",
+                Source::Shadow => "Watched",
                 Source::Ask | Source::Run | Source::Serve | Source::Demo => "Answer",
             },
             when: When::second(entry.time_unix_ms),
@@ -138,6 +139,7 @@ fn told(step: &Step, threshold: Option<Option<f64>>) -> Told {
         word: match step.outcome {
             Outcome::Accepted(_) | Outcome::Last => "answered",
             Outcome::Deferred(_) => "passed on",
+            Outcome::HeldBack(_) => "held back",
             Outcome::Abstained => "abstained",
             Outcome::Failed(_) => "failed",
         },
@@ -184,6 +186,10 @@ fn why(outcome: &Outcome, threshold: Option<Option<f64>>) -> String {
                 None => format!("Its confidence {} was not enough.", probability(sure)),
             }
         }
+        Outcome::HeldBack(sure) => format!(
+            "Its confidence {} was enough, but the audits have taken such answers away from it for now.",
+            probability(sure.get())
+        ),
         Outcome::Abstained => "It had no answer to give.".to_owned(),
         Outcome::Failed(error) => closed(&error.to_string()),
         Outcome::Last => {

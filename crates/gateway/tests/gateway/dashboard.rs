@@ -100,7 +100,7 @@ fn release(world: &World) -> Release {
             threshold: Some(0.9),
             scorer_version: 1,
         }],
-        certificate: serving.certificate.clone().unwrap(),
+        certificate: serving.live.certificate.clone().unwrap(),
         other_certificates: Vec::new(),
         origin: Origin::default(),
         evidence: serde_json::json!({

@@ -1,16 +1,17 @@
 //! A gateway over fakes: a small and a large model that say what a text tells them to, and an upstream with a script.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
 use serde_json::{Value, json};
 use sprat_cascade::calibration::{Calibrator, Temperature};
-use sprat_cascade::{Deployed, Ladder, LadderEnd, Protocol, Remote, Rung, Serving, Threshold};
+use sprat_cascade::{Deployed, Deployment, Ladder, LadderEnd, Protocol, Remote, Rung, Serving, Threshold};
 use sprat_gateway::{Gateway, Settings, routes};
 use sprat_store::{LedgerEntry, Store};
 use sprat_task::model::{NoReply, WireReply, WireRequest};
@@ -22,13 +23,35 @@ use tower::ServiceExt;
 pub struct Says {
     id: ModelId,
     cost: i64,
+    contrary: bool,
     pub asked: AtomicUsize,
     pub texts: Mutex<Vec<String>>,
+    /// Gives no answer in time.
+    pub is_slow: AtomicBool,
 }
 
 impl Says {
     pub fn new(id: &str, cost: i64) -> Arc<Self> {
-        Arc::new(Self { id: id.into(), cost, asked: AtomicUsize::new(0), texts: Mutex::default() })
+        Arc::new(Self {
+            id: id.into(),
+            cost,
+            contrary: false,
+            asked: AtomicUsize::new(0),
+            texts: Mutex::default(),
+            is_slow: AtomicBool::new(false),
+        })
+    }
+
+    /// Says `delivery` where the text says `refund`.
+    pub fn contrary(id: &str) -> Arc<Self> {
+        Arc::new(Self {
+            id: id.into(),
+            cost: 100,
+            contrary: true,
+            asked: AtomicUsize::new(0),
+            texts: Mutex::default(),
+            is_slow: AtomicBool::new(false),
+        })
     }
 
     pub fn asked(&self) -> usize {
@@ -57,11 +80,12 @@ impl Model for Says {
                 Usage { tokens: tokens.filter(|_| self.cost > 0), cost: Some(Money::from_micro(self.cost)) };
             let result = match score {
                 _ if label == "busy" => Err(ModelError::Busy { retry_after_ms: Some(1_500) }),
-                _ if label == "slow" => Err(ModelError::Timeout),
+                _ if label == "slow" || self.is_slow.load(Ordering::SeqCst) => Err(ModelError::Timeout),
                 None if self.cost == 0 => Err(ModelError::Failed("no number".into())),
                 score => {
                     let score = score.unwrap_or(1.0);
                     let label = if label.contains(':') { "refund" } else { label };
+                    let label = if self.contrary && label == "refund" { "delivery" } else { label };
                     Ok(Some(Prediction {
                         answer: Answer::label(label),
                         score: Score(score),
@@ -176,6 +200,19 @@ pub struct World {
 pub const TASK: &str = "kind = \"classify\"\nlabels = [\"refund\", \"delivery\"]\nlarge = \"large\"\n\
     [match]\nsystem_prompt_contains = \"route the ticket\"\ninput = \"Ticket: {input}\"\n";
 
+/// The prompt and the schema of the ordinary calls that it may answer.
+pub const PROMPT: &str = "Please route the ticket to a team.";
+
+pub fn schema() -> Value {
+    json!({"type": "object", "properties": {"team": {"enum": ["refund", "delivery"]}}, "required": ["team"]})
+}
+
+/// The task's file, for calls with that prompt and this schema.
+pub fn lowering(schema: Option<&Value>) -> String {
+    let hash = Sha256Hex::of_call(Some(PROMPT), schema);
+    format!("{TASK}lower = true\nbound_to = [\"{hash}\"]\n")
+}
+
 /// A reply's parts.
 pub struct Got {
     pub status: StatusCode,
@@ -212,7 +249,7 @@ impl World {
         gateway.current().exchange(
             1,
             Deployed {
-                tasks: vec![serving(&small, &large)],
+                tasks: vec![Deployment::of(serving(&small, &large))],
                 remotes: vec![remote(&wire)],
                 troubles: Vec::new(),
             },
@@ -220,8 +257,26 @@ impl World {
         Self { gateway, store, small, large, wire, _folder: folder }
     }
 
+    /// The same world, its task served in another way.
+    pub fn serving(change: impl FnOnce(&mut Serving)) -> Self {
+        let world = Self::new();
+        let mut serving = serving(&world.small, &world.large);
+        change(&mut serving);
+        let deployed = Deployed {
+            tasks: vec![Deployment::of(serving)],
+            remotes: vec![remote(&world.wire)],
+            troubles: Vec::new(),
+        };
+        world.gateway.current().exchange(2, deployed);
+        world
+    }
+
     pub async fn send(&self, request: Request<Body>) -> Got {
-        let response = routes(self.gateway.clone()).oneshot(request).await.unwrap();
+        self.send_to(routes(self.gateway.clone()), request).await
+    }
+
+    pub async fn send_to(&self, routes: Router, request: Request<Body>) -> Got {
+        let response = routes.oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
         Got { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
@@ -263,7 +318,12 @@ pub fn request(path: &str, headers: &[(&str, &str)], body: Value) -> Request<Bod
 }
 
 pub fn serving(small: &Arc<Says>, large: &Arc<Says>) -> Serving {
-    let task = read_task("tickets", &Source::new("t.toml", TASK), |_| Err(String::new())).unwrap();
+    serving_of(&lowering(Some(&schema())), small, large)
+}
+
+/// The task of this file, certified.
+pub fn serving_of(file: &str, small: &Arc<Says>, large: &Arc<Says>) -> Serving {
+    let task = read_task("tickets", &Source::new("t.toml", file), |_| Err(String::new())).unwrap();
     let calibrator = Calibrator::Temperature(Temperature::ONE);
     let certificate = Certificate {
         status: Status::Certified,
@@ -280,17 +340,18 @@ pub fn serving(small: &Arc<Says>, large: &Arc<Says>) -> Serving {
         selective_interval: None,
         more_labels: None,
         note: None,
-        binding: Binding::default(),
+        binding: Binding { calls: task.calls_hash(), ..Binding::default() },
     };
     Serving {
         release: Some(ReleaseId { task: task.name.clone(), version: 3 }),
         task,
         certificate: Some(certificate),
         stale: Vec::new(),
-        ladder: Ladder {
-            rungs: vec![Rung { model: small.clone(), calibrator, threshold: Threshold::Above(0.9) }],
-            last: LadderEnd::Remote(large.clone()),
-        },
+        ladder: Ladder::new(
+            vec![Rung { model: small.clone(), calibrator, threshold: Threshold::Above(0.9) }],
+            LadderEnd::Remote(large.clone()),
+        ),
+        audit_rate: None,
         large_estimate: Some(Money::from_micro(110)),
         provenance: Provenance::Measured,
     }

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are tests too
 
 mod anthropic;
-mod failover;
+mod audits;
+mod capture;
 mod dashboard;
+mod deployment;
+mod failover;
 mod fakes;
 mod lowering;
 mod passing;

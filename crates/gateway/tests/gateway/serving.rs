@@ -9,7 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
-use sprat_cascade::{Deployed, LadderLoader};
+use sprat_cascade::{Deployed, Deployment, LadderLoader};
 use sprat_gateway::server::ServeError;
 use sprat_gateway::{Addresses, Gateway, Server, Settings, management, routes};
 use sprat_store::Thumb;
@@ -134,7 +134,7 @@ impl LadderLoader for Releases {
             }
             let mut serving = serving(&Says::new("linear", 0), &Says::new("large", 100));
             serving.release.as_mut().unwrap().version = generation as u32;
-            Ok(Deployed { tasks: vec![serving], ..Deployed::default() })
+            Ok(Deployed { tasks: vec![Deployment::of(serving)], ..Deployed::default() })
         })
     }
 }
@@ -153,7 +153,8 @@ async fn a_promotion_is_served_within_two_seconds_and_what_cannot_be_loaded_chan
     let cancel = CancellationToken::new();
     let following = world.gateway.current().follow(&loader, &cancel);
     let changing = async {
-        let release = || world.gateway.current().deployed().tasks["tickets"].release.clone().unwrap().version;
+        let release =
+            || world.gateway.current().deployed().tasks["tickets"].live.release.clone().unwrap().version;
         for (generation, served) in [(7, 7), (8, 7), (9, 9)] {
             loader.generation.store(generation, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_secs(2)).await;

@@ -170,7 +170,10 @@ async fn in_shadow_the_large_model_answers_and_the_small_one_only_watches() {
     for text in ["refund 0.97", "delivery 0.5"] {
         assert_eq!(world.ask(text).await.header("x-sprat-answered-by"), Some("large"));
     }
-    assert_eq!((world.large.asked(), world.small.asked()), (2, 2));
+    while world.small.asked() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.large.asked(), 2);
     assert!(world.ledger().iter().all(|line| line.steps.len() == 1), "what watches is no step of the answer");
 }
 

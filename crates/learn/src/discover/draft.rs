@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 use sprat_task::task::InputRule;
-use sprat_task::{Kind, Problem, Target};
+use sprat_task::{Kind, Problem, Sha256Hex, Target};
 
 use super::answers::object;
 use super::candidate::Candidate;
 use super::group::usable;
 use super::grouping::Grouped;
-use super::shape::Shape;
+use super::shape::{LabelPlace, Shape};
 use crate::import::Call;
 
 /// A task file and the way to its rows.
@@ -38,7 +38,13 @@ impl<'a> Draft<'a> {
             return Err(Problem::new(format!("every answer of `{}` is `{label}`", candidate.name))
                 .hint("a task needs at least two labels to choose between; import a longer log"));
         }
-        let toml = toml(candidate, large);
+        let calls = &grouped.groups[group];
+        // Where the prompt varies from call to call, no list could name them all.
+        let call = calls
+            .system
+            .is_constant()
+            .then(|| Sha256Hex::of_call(calls.system.example(), calls.schema.as_ref()));
+        let toml = toml(candidate, large, calls.schema.is_some(), call.as_ref());
         Ok(Self { toml, notices: candidate.notices.clone(), candidate, grouped, group, shape })
     }
 
@@ -89,7 +95,7 @@ pub(super) fn instructions(system_prompt: Option<&str>, input: &InputRule) -> St
     }
 }
 
-fn toml(candidate: &Candidate, large: Option<&str>) -> String {
+fn toml(candidate: &Candidate, large: Option<&str>, has_schema: bool, call: Option<&Sha256Hex>) -> String {
     let mut toml = String::new();
     let models: Vec<&str> = candidate.models.iter().map(|(model, _)| model.as_str()).collect();
     let by = if models.is_empty() { "a model the log doesn't name".to_owned() } else { models.join(", ") };
@@ -136,6 +142,9 @@ fn toml(candidate: &Candidate, large: Option<&str>) -> String {
         "# with it, not truth. Learn from rows that people labelled and it is truth: guarantee = \"gold\".",
     );
     matching(&mut toml, candidate);
+    if candidate.matches.is_some() && candidate.kind.has_labels() {
+        lowering(&mut toml, candidate, has_schema, call);
+    }
     toml
 }
 
@@ -177,6 +186,31 @@ fn matching(toml: &mut String, candidate: &Candidate) {
             line(toml, "# this task; call it by its name. In the log the text stood in the user message as:");
             line(toml, &format!("# input = {}", comment(&text(&input))));
         }
+    }
+}
+
+/// Which of these calls small models may answer: none, before somebody has looked.
+fn lowering(toml: &mut String, candidate: &Candidate, has_schema: bool, call: Option<&Sha256Hex>) {
+    if !has_schema && candidate.label_place == Some(LabelPlace::Answer) {
+        line(toml, "# The calls come without a schema, and are answered with the bare label.");
+        line(toml, "plain = true");
+    }
+    line(
+        toml,
+        "# Small models answer such calls only where this is true, and only calls with the prompt and schema that",
+    );
+    line(
+        toml,
+        "# are listed: `x-sprat-call-hash` of a reply is the hash of a call. Run `sprat serve --shadow` and look at",
+    );
+    line(toml, "# what they would have answered before you set it to true.");
+    line(toml, "lower = false");
+    match call {
+        Some(call) => line(toml, &format!("bound_to = [{}]", text(call.as_str()))),
+        None => line(
+            toml,
+            "# The system prompt varies from call to call: list the hashes that matter.\nbound_to = []",
+        ),
     }
 }
 

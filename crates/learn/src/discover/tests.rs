@@ -269,6 +269,10 @@ fn the_draft_of_a_classification_says_everything_the_log_knows() {
     assert_eq!(task.out_of_scope.as_ref().map(|label| label.as_str()), Some("other"));
     assert_eq!(task.target.guarantee, None, "the rows say which promise can be made");
     assert!(draft.toml.contains("# large = \"large\""), "{}", draft.toml);
+    let rule = task.matching.expect("a rule");
+    let call = calls.iter().find(|call| draft.row(call).is_some()).expect("it has rows");
+    let hash = sprat_task::Sha256Hex::of_call(call.system_prompt().as_deref(), call.schema());
+    assert_eq!((rule.lower, rule.bound_to), (false, vec![hash]), "opting in is a person's");
     let reviews = found.draft("classify-review", None).expect("a classification");
     let row = calls.iter().find_map(|call| reviews.row(call)).expect("it has rows");
     assert!(row.starts_with("{\"text\":\"The ") && row.contains("\"large\":\""), "{row}");

@@ -242,3 +242,23 @@ fn folds_are_about_equally_large() {
         assert!((200..=201).contains(&size), "{size}");
     }
 }
+
+#[test]
+fn rows_that_stand_for_no_traffic_teach_and_never_certify() {
+    let mut all = rows(200);
+    for row in all.iter_mut().step_by(2) {
+        row.only_teaches = true;
+        row.session = Some(format!("s-{}", row.line / 4));
+    }
+    for time_unix_ms in [None, Some(0)] {
+        let rows = all.iter().zip(0..).map(|(row, number)| LabelledRow {
+            time_unix_ms: time_unix_ms.map(|begun| begun + number),
+            ..row.clone()
+        });
+        let (curated, split) = split_of(rows.collect(), Size::Share(0.3));
+        check(&curated, &split);
+        assert_eq!(split.certification.len(), 30, "of the hundred that may");
+        assert!(split.certification.iter().all(|row| !curated.rows[*row].only_teaches));
+        assert!(split.train.iter().any(|row| curated.rows[*row].only_teaches));
+    }
+}

@@ -9,7 +9,7 @@ use futures::stream::{self, StreamExt};
 use sprat_task::model::{NoReply, WireReply, WireRequest};
 use sprat_task::{
     Answer, Attempt, Context, Features, Input, Label, Model, ModelError, ModelId, Prediction, Price, Problem,
-    Score, Sha256Hex, Task, Upstream, Usage,
+    Provenance, Score, Sha256Hex, Task, Upstream, Usage,
 };
 use tokio::time::Instant;
 
@@ -72,6 +72,11 @@ impl ApiModel {
     /// What its tokens cost; `None` where nobody knows, or where hardware is paid by the hour.
     pub fn price(&self) -> Option<Price> {
         self.price
+    }
+
+    /// Where its answers come from.
+    pub fn provenance(&self) -> Provenance {
+        self.config.provenance
     }
 
     /// Identifies everything about it that its answers to a task depend on.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sprat_task::problem::list;
-use sprat_task::{Money, Price, Problem};
+use sprat_task::{Money, Price, Problem, Provenance};
 use sprat_wire::Object;
 
 use super::secret::Secret;
@@ -146,6 +146,9 @@ pub struct RemoteConfig {
     pub max_reply_bytes: usize,
     /// Whether `replay` also waits as long as the recorded call took. Default no.
     pub replay_waits: bool,
+    /// Where its answers come from, where nobody is behind it: a server of tests or demonstrations says so here. Default
+    /// measured. A file of answers says so itself.
+    pub provenance: Provenance,
 }
 
 impl RemoteConfig {
@@ -173,6 +176,7 @@ impl RemoteConfig {
             extra: Object::new(),
             max_reply_bytes: 8 << 20,
             replay_waits: false,
+            provenance: Provenance::Measured,
         }
     }
 

@@ -8,6 +8,7 @@
 //! | Which label is this answer? | [`parse`] |
 //! | What does it cost? | [`prices`], [`quote`], `meter` |
 //! | How do bytes come and go? | [`http`], `upstream` |
+//! | How is somebody told something? | [`webhook`] |
 //! | What if they don't? | `line`, [`retry`], [`breaker`], [`pace`], `refusal` |
 //! | What may an error quote? | `quoting` |
 //! | What if there is no network? | [`replay`], `replay_file`, `replay_wire` |
@@ -36,6 +37,7 @@ pub mod secret;
 #[cfg(test)]
 mod tests;
 mod upstream;
+pub mod webhook;
 
 use std::sync::Arc;
 
@@ -54,6 +56,7 @@ pub use prices::PriceTable;
 pub use quote::{Basis, Quote};
 pub use replay::ReplayModel;
 pub use secret::Secret;
+pub use webhook::{Webhook, WebhookError};
 
 /// A remote model, whichever way it answers.
 #[derive(Debug)]
@@ -90,7 +93,7 @@ impl RemoteModel {
     /// Where its answers come from: to be shown with everything computed from them.
     pub fn provenance(&self) -> Provenance {
         match self {
-            Self::Api(_) => Provenance::Measured,
+            Self::Api(api) => api.provenance(),
             Self::Replay(replay) => replay.provenance(),
         }
     }
@@ -127,6 +130,10 @@ impl Model for RemoteModel {
             Self::Api(api) => Model::id(api.as_ref()),
             Self::Replay(replay) => Model::id(replay),
         }
+    }
+
+    fn is_remote(&self) -> bool {
+        true
     }
 
     fn predict<'a>(

@@ -1,22 +1,25 @@
 //! `sprat demo`: the whole loop on examples/tickets, offline. Each step is a command that anybody can type again.
 
+mod day;
 mod log;
+mod provider;
+mod traffic;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Parser;
 use serde::Deserialize;
 use serde_json::json;
 use sprat_learn::evidence::Evidence;
 use sprat_stats::paired::{Pairs, paired_difference};
-use sprat_store::Source;
 use sprat_task::{Money, Problem, TaskName};
 
 use crate::app::App;
 use crate::args::Cli;
 use crate::failure::Failure;
-use crate::output::{Table, words};
+use crate::output::{Output, Table, words};
 use crate::workspace::shown;
 
 /// See the whole loop on invented customer mail, offline, in about a minute
@@ -25,15 +28,21 @@ use crate::workspace::shown;
 Examples:
   sprat demo
   sprat demo --dir /tmp/try
+  sprat demo --keep             the server goes on; look at its dashboard
 
 It makes a workspace with an invented shop's mail: imports a log of calls to a large model, finds
-the task in it, learns and certifies it on labels that people gave, answers 1,000 new tickets
-through the ladder, and adds up what that cost. The mail and the large model's answers were
-authored for this, and every saving says so. The workspace and the report stay for you to look at.")]
+the task in it, learns and certifies it on labels that people gave, serves it, and sends 1,000 new
+tickets through HTTP. Then one kind of ticket changes its meaning: the audits notice, that kind
+goes to the large model, and comes back once it has proved itself again. At the end the ledger is
+held against the large model's own bill. The mail and the large model's answers were authored for
+this, and every saving says so. The workspace and the report stay for you to look at.")]
 pub struct Args {
     /// The folder of the workspace; replaced if an earlier demo made it
     #[arg(long, default_value = "sprat-demo")]
     dir: PathBuf,
+    /// Go on serving, until Ctrl-C
+    #[arg(long)]
+    keep: bool,
 }
 
 const ROWS: &str = include_str!("../../../../examples/tickets/rows.jsonl");
@@ -64,11 +73,42 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     // The drafted rows carry the large model's answers. People have labelled these messages too: with both, `learn` proves
     // what is right, and what agrees, apart.
     step(&here, &["learn", NAME, "labelled.jsonl"])?;
-    step(&here, &["run", NAME, "stream.jsonl", "-o", "answered.jsonl"])?;
+    let mut day = serve(&here.muted_where_json(), args.keep)?;
     step(&here, &["cost"])?;
-    let summary = add_up(&here, began.elapsed().as_secs_f64())?;
-    tell(app, &summary, &args.dir);
-    Ok(())
+    let running = day.running.take();
+    let summary = add_up(&here, day, began.elapsed().as_secs_f64())?;
+    tell(app, &summary, &args.dir, running.is_some());
+    let served = running.map_or(Ok(()), day::Running::wait);
+    // From here on the large model is played from the file, so that the workspace works without this program.
+    write("sprat.toml", include_str!("demo/sprat.toml"))?;
+    served
+}
+
+/// Serves the task, and lives through a day.
+fn serve(app: &App, keep: bool) -> Result<day::Day, Failure> {
+    let broken = |error: serde_json::Error| Failure::ours(format!("the demo's rows can't be read: {error}"));
+    let provider = Arc::new(provider::Provider::new(ANSWERS, day::DRIFT).map_err(broken)?);
+    let tickets: Vec<day::Ticket> =
+        STREAM.lines().map(serde_json::from_str).collect::<Result<_, _>>().map_err(broken)?;
+    let task = format!("tasks/{NAME}.toml");
+    let written = std::fs::read_to_string(&task)
+        .map_err(|error| Failure::ours(format!("{task} can't be read back: {error}")))?;
+    write(&task, &format!("{written}{AUDIT}"))?;
+    let configure = |large: std::net::SocketAddr| {
+        write("sprat.toml", &include_str!("demo/serving.toml").replace("ADDRESS", &large.to_string()))
+    };
+    day::live(app, provider, &tickets, &TaskName::from(NAME), keep, configure)
+}
+
+/// What the demo adds to the drafted task.
+const AUDIT: &str = "
+# A quarter of the small answers is checked, so that the demo takes a minute; \"auto\" checks 1 to 10%.
+[audit]
+rate = 0.25
+";
+
+fn write(file: &str, text: &str) -> Result<(), Failure> {
+    std::fs::write(file, text).map_err(|error| Failure::ours(format!("{file} can't be written: {error}")))
 }
 
 /// A fresh workspace. What is there is replaced only if an earlier demo made it.
@@ -143,16 +183,19 @@ struct Summary {
     cheapest_single: Option<String>,
     saving: Option<f64>,
     certificate: String,
+    drift: day::Drift,
+    books: day::Books,
+    dashboard: String,
     report: String,
     seconds: f64,
 }
 
-#[derive(Deserialize)]
-struct AnsweredRow {
-    text: String,
-    label: String,
-    answer: Option<String>,
-    escalated: Option<bool>,
+/// A ticket of the stream, and what became of it.
+struct AnsweredRow<'a> {
+    text: &'a str,
+    label: &'a str,
+    answer: Option<&'a str>,
+    escalated: bool,
 }
 
 #[derive(Deserialize)]
@@ -161,16 +204,26 @@ struct LargeRow {
     answer: String,
 }
 
-fn add_up(app: &App, seconds: f64) -> Result<Summary, Failure> {
+fn add_up(app: &App, day: day::Day, seconds: f64) -> Result<Summary, Failure> {
     let broken = |what: &str, error: &dyn std::fmt::Display| {
         Failure::ours(format!("{what} can't be read back: {error}"))
     };
-    let text = std::fs::read_to_string("answered.jsonl").map_err(|error| broken("answered.jsonl", &error))?;
-    let rows: Vec<AnsweredRow> = text
+    let tickets: Vec<day::Ticket> = STREAM
         .lines()
         .map(serde_json::from_str)
         .collect::<Result<_, _>>()
-        .map_err(|error| broken("answered.jsonl", &error))?;
+        .map_err(|error| broken("stream.jsonl", &error))?;
+    let row = |reply| {
+        let traffic::Reply { ticket, answer, escalated, .. }: &traffic::Reply = reply;
+        let ticket = &tickets[*ticket];
+        AnsweredRow {
+            text: &ticket.text,
+            label: &ticket.label,
+            answer: answer.as_deref(),
+            escalated: *escalated,
+        }
+    };
+    let rows: Vec<AnsweredRow<'_>> = day.replies.iter().map(row).collect();
     let large: Vec<LargeRow> = ANSWERS
         .lines()
         .map(serde_json::from_str)
@@ -178,12 +231,12 @@ fn add_up(app: &App, seconds: f64) -> Result<Summary, Failure> {
         .map_err(|error| broken("answers.jsonl", &error))?;
     let large: HashMap<&str, &str> =
         large.iter().map(|row| (row.text.as_str(), row.answer.as_str())).collect();
-    let small: Vec<&AnsweredRow> = rows.iter().filter(|row| row.escalated == Some(false)).collect();
-    let is_right = |row: &AnsweredRow| row.answer.as_deref() == Some(row.label.as_str());
-    let of_large = |row: &AnsweredRow| large.get(row.text.as_str()).copied();
+    let small: Vec<&AnsweredRow> = rows.iter().filter(|row| !row.escalated).collect();
+    let is_right = |row: &AnsweredRow| row.answer == Some(row.label);
+    let of_large = |row: &AnsweredRow| large.get(row.text).copied();
     let share = |part: usize, whole: usize| (whole > 0).then(|| part as f64 / whole as f64);
     let pairs: Vec<(bool, bool)> =
-        rows.iter().map(|row| (is_right(row), of_large(row) == Some(row.label.as_str()))).collect();
+        rows.iter().map(|row| (is_right(row), of_large(row) == Some(row.label))).collect();
     let difference = paired_difference(Pairs::count(pairs.iter().copied()), 0.95);
     let workspace = app.workspace()?;
     let store = workspace.store()?;
@@ -191,10 +244,10 @@ fn add_up(app: &App, seconds: f64) -> Result<Summary, Failure> {
     let release =
         store.registry().releases(&task)?.pop().ok_or_else(|| Failure::ours("the demo made no release"))?;
     let evidence: Option<Evidence> = serde_json::from_value(release.evidence.clone()).ok();
-    let entries = store.ledger().latest(Some(&task), rows.len())?;
-    let served: Vec<_> = entries.iter().filter(|entry| entry.source == Source::Run).collect();
-    let cost: Option<Money> = served.iter().map(|entry| entry.cost).sum::<Option<Money>>();
-    let all_large: Option<Money> = rows.iter().map(|row| large_cost(&row.text)).sum::<Option<Money>>();
+    // The large model's price is that of the authored calls, so that an escalated ticket cost what its call did.
+    let cost: Option<Money> =
+        rows.iter().filter(|row| row.escalated).map(|row| large_cost(row.text)).sum::<Option<Money>>();
+    let all_large: Option<Money> = rows.iter().map(|row| large_cost(row.text)).sum::<Option<Money>>();
     let saving = cost
         .zip(all_large)
         .filter(|(_, all)| all.micro() > 0)
@@ -206,10 +259,10 @@ fn add_up(app: &App, seconds: f64) -> Result<Summary, Failure> {
         coverage: share(small.len(), rows.len()).unwrap_or(0.0),
         selective_accuracy: share(small.iter().filter(|row| is_right(row)).count(), small.len()),
         selective_agreement: share(
-            small.iter().filter(|row| row.answer.as_deref() == of_large(row)).count(),
+            small.iter().filter(|row| row.answer == of_large(row)).count(),
             small.len(),
         ),
-        escalated: rows.iter().filter(|row| row.escalated == Some(true)).count() as u64,
+        escalated: rows.iter().filter(|row| row.escalated).count() as u64,
         cascade_accuracy: share(pairs.iter().filter(|pair| pair.0).count(), pairs.len()).unwrap_or(0.0),
         large_accuracy: share(pairs.iter().filter(|pair| pair.1).count(), pairs.len()).unwrap_or(0.0),
         difference: difference.value,
@@ -221,6 +274,9 @@ fn add_up(app: &App, seconds: f64) -> Result<Summary, Failure> {
             .map(|(model, cost)| format!("{model}: {cost} for 1,000")),
         saving,
         certificate: release.certificate.sentence(),
+        drift: day.drift,
+        books: day.books,
+        dashboard: day.dashboard,
         report: format!(".sprat/reports/{}-{}.html", release.id.task, release.id.version),
         seconds,
     })
@@ -241,7 +297,7 @@ fn large_cost(text: &str) -> Option<Money> {
     costs.get(text).copied().map(Money::from_micro)
 }
 
-fn tell(app: &App, summary: &Summary, dir: &Path) {
+fn tell(app: &App, summary: &Summary, dir: &Path, keeps: bool) {
     let json = json!({ "workspace": dir.display().to_string(), "summary": summary });
     app.out().show(&json, |out| {
         out.heading(format!("{} new tickets, held against labels that no model saw", words::count(summary.rows)));
@@ -263,11 +319,62 @@ fn tell(app: &App, summary: &Summary, dir: &Path) {
         out.sentence("The mail, the large model's answers, their prices and latencies are authored: the saving shows how the ledger works, not what you would save.");
         out.heading("The promise");
         out.sentence(&summary.certificate);
+        out.heading("When tickets changed their meaning");
+        tell_drift(out, &summary.drift);
+        out.heading("The books");
+        tell_books(out, &summary.books);
         out.heading("Look around");
+        if keeps {
+            out.line(format!("dashboard: {}   (Ctrl-C ends it)", summary.dashboard));
+        } else {
+            out.line("sprat demo --keep   goes on serving, with a dashboard to look at");
+        }
         out.line(format!("cd {}", dir.display()));
         out.line("sprat ask tickets \"where is my parcel? tracking says nothing since monday\"");
         out.line("sprat status tickets");
         out.line(format!("open {}/{} in a browser", dir.display(), summary.report));
         out.line(format!("took {:.0} s", summary.seconds));
+    });
+}
+
+fn tell_drift(out: &Output, drift: &day::Drift) {
+    let Some(alarm) = &drift.alarm else {
+        out.sentence("The audits saw nothing: too few of these tickets came.");
+        return;
+    };
+    out.sentence(format!(
+        "After {} the audits had seen enough ({alarm}); until then there were {} that the large model would no longer have given.",
+        words::counted(drift.tickets_until_step_back, "ticket"),
+        words::counted(drift.stale_answers, "small answer")
+    ));
+    out.sentence(format!(
+        "From then on `{}` mail went to the large model: {} of the old kind after that.",
+        drift.label,
+        words::counted(drift.stale_after, "small answer")
+    ));
+    match drift.tickets_until_restored {
+        Some(tickets) => out.sentence(format!(
+            "Turned back, it proved itself again by {} of labels from after the alarm, and came back in stages ({}) within {}.",
+            words::counted(u64::from(drift.looks), "test"),
+            drift.shares.iter().map(|share| words::share(*share)).collect::<Vec<_>>().join(", "),
+            words::counted(tickets, "ticket")
+        )),
+        None => out.sentence("It had not proved itself again when the demo ended."),
+    }
+}
+
+fn tell_books(out: &Output, books: &day::Books) {
+    let mut table = Table::new(["", ">"]);
+    table.row([
+        format!("the large model's own bill, {}", words::counted(books.bill.calls, "call")),
+        words::money(Some(books.bill.cost)),
+    ]);
+    table.row(["the ledger".to_owned(), words::money(books.ledger_micro_usd)]);
+    table.row(["  of this, audits".to_owned(), words::money(Some(books.audits_micro_usd))]);
+    out.table(&table);
+    out.sentence(if books.equal {
+        "They are equal."
+    } else {
+        "They differ: that is a fault of this program."
     });
 }

@@ -195,7 +195,9 @@ fn observe(live: &Live, row: &LabelledRow, climbed: &Climbed) -> ObservedRow {
         let step = climbed.steps.iter().find(|step| step.model == *model)?;
         let (by, prediction, _) = climbed.own.as_ref()?;
         let confidence = match step.outcome {
-            Outcome::Accepted(confidence) | Outcome::Deferred(confidence) => confidence.get(),
+            Outcome::Accepted(confidence) | Outcome::Deferred(confidence) | Outcome::HeldBack(confidence) => {
+                confidence.get()
+            }
             Outcome::Abstained | Outcome::Failed(_) | Outcome::Last => return None,
         };
         // Only the ladder's own answer is kept of a climb: the accepting rung's, or the last one's.

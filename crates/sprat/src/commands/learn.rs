@@ -6,8 +6,9 @@ use std::sync::Mutex;
 
 use serde_json::json;
 use sprat_learn::learn::{LearnError, Learned, Order, Stage, learn};
+use sprat_learn::rows::captured::captured_rows;
 use sprat_learn::rows::{ReadOptions, RowSet, read_labelled};
-use sprat_task::{Input, Money, Problem, Status, Task, TrainError};
+use sprat_task::{Guarantee, Input, Money, Problem, Status, Task, TrainError};
 
 use crate::app::App;
 use crate::columns::ColumnNames;
@@ -26,6 +27,7 @@ Examples:
   sprat learn tickets rows.jsonl more.csv           several files are one set
   sprat learn tickets mails.jsonl --teacher large --max-cost 2.00
                                                     the large model labels what has no label
+  sprat learn tickets --from-traffic --since 14     what was captured in the last 14 days
   sprat learn tickets rows.csv --require-certified  exit code 1 unless small models may answer
 
 Rows are CSV, TSV, JSON lines or Parquet with `text` and `label`; also understood: `large` (what
@@ -36,8 +38,14 @@ pub struct Args {
     /// The task: tasks/TASK.toml
     task: String,
     /// Files of rows; `-` is standard input
-    #[arg(required = true)]
+    #[arg(required_unless_present = "from_traffic")]
     rows: Vec<PathBuf>,
+    /// Learn from captured requests: what the large model answered, and what people said since
+    #[arg(long)]
+    from_traffic: bool,
+    /// Only requests of the last DAYS days
+    #[arg(long, value_name = "DAYS", requires = "from_traffic")]
+    since: Option<u32>,
     /// Let the large model label rows without a label; the cost is quoted first
     #[arg(long, value_name = "MODEL")]
     teacher: Option<String>,
@@ -62,12 +70,18 @@ pub struct Args {
 
 pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let workspace = app.workspace()?;
-    let task = workspace.task(&args.task)?.clone();
+    let task = to_learn(workspace.task(&args.task)?, &args);
     require_labels(&task)?;
     let models = Models::open(&workspace)?;
     let (sources, left_out) = models.sources(&task)?;
     let store = workspace.store()?;
-    let rows = read_rows(app, &task, &args)?;
+    let mut rows = RowSet::default();
+    if !args.rows.is_empty() {
+        rows = read_rows(app, &task, &args)?;
+    }
+    if args.from_traffic {
+        add_traffic(app, &store, &task, &args, &mut rows)?;
+    }
     let Prepared { rows, prompt } = with_teacher(app, &models, &store, &task, &args, rows)?;
     let inputs: Vec<Input> = rows.rows.iter().take(1_000).map(|row| row.input.clone()).collect();
     let mut notices = rows.notices.clone();
@@ -111,6 +125,46 @@ fn require_labels(task: &Task) -> Result<(), Problem> {
     }
     Err(Problem::new(format!("a task of kind `{}` can't be learned by this version", task.kind))
         .allowed("classify, moderate"))
+}
+
+/// The task as it is to be learned: traffic carries the large model's answers, so that the promise is agreement with
+/// them unless the task declares another. A few labels by people wouldn't suffice to certify on.
+fn to_learn(task: &Task, args: &Args) -> Task {
+    let mut task = task.clone();
+    if args.rows.is_empty() && task.target.guarantee.is_none() {
+        task.target.guarantee = Some(Guarantee::Agreement);
+    }
+    task
+}
+
+/// Adds what was captured.
+fn add_traffic(
+    app: &App,
+    store: &sprat_store::Store,
+    task: &Task,
+    args: &Args,
+    rows: &mut RowSet,
+) -> Result<(), Failure> {
+    const MS_PER_DAY: i64 = 86_400_000;
+    let since = args.since.map(|days| app.now_unix_ms().saturating_sub(i64::from(days) * MS_PER_DAY));
+    let captured = captured_rows(store, task, since.unwrap_or(i64::MIN))?;
+    if captured.rows.is_empty() && (captured.unlabelled.is_empty() || args.teacher.is_none()) {
+        let problem = match captured.unlabelled.len() {
+            0 => Problem::new(format!("no request of task `{}` has been captured", task.name)),
+            some => Problem::new(format!(
+                "none of {} of task `{}` has an answer to learn from",
+                words::counted(some as u64, "captured request"),
+                task.name
+            )),
+        };
+        let hint = format!(
+            "set `enabled = true` under [capture] in tasks/{}.toml, run `sprat serve --shadow`, and let requests come",
+            task.name
+        );
+        return Err(problem.hint(hint).into());
+    }
+    rows.append(captured);
+    Ok(())
 }
 
 fn read_rows(app: &App, task: &Task, args: &Args) -> Result<RowSet, Failure> {

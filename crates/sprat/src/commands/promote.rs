@@ -15,8 +15,9 @@ Examples:
   sprat promote tickets
   sprat promote tickets 2 --reason \"3 mixes up refunds\"
 
-A release that isn't certified, or no longer is, can be live too: then everything goes to the end
-of the ladder.")]
+A running `sprat serve` takes it up within two seconds. A canary or shadow that is promoted is one no
+longer. A release that isn't certified, or no longer is, can be live too: then everything goes to the
+end of the ladder.")]
 pub struct Args {
     /// The task: tasks/TASK.toml
     task: String,
@@ -61,8 +62,8 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Why a live release answers nothing itself, where it doesn't.
-fn why_silent(task: &Task, release: &Release, stale: &[String]) -> Option<String> {
+/// Why a release answers nothing itself, where it doesn't.
+pub fn why_silent(task: &Task, release: &Release, stale: &[String]) -> Option<String> {
     let id = &release.id;
     if !stale.is_empty() {
         return Some(format!("{id} answers nothing small: {}; certify it again", stale.join("; ")));

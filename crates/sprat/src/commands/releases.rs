@@ -3,12 +3,13 @@
 use serde::Serialize;
 use serde_json::json;
 use sprat_learn::evidence::Evidence;
-use sprat_store::{Deployment, DeploymentRecord, Store};
+use sprat_store::{Beside, Deployment, DeploymentRecord, Store};
 use sprat_task::{Release, ReleaseId, Task, certificate::percent};
 
 use crate::app::App;
 use crate::failure::Failure;
 use crate::output::{Output, Table, words};
+use crate::watched::Watched;
 
 /// List a task's releases, or compare two of them
 #[derive(clap::Args)]
@@ -106,8 +107,27 @@ fn rung(rung: &sprat_task::RungRecord) -> String {
 struct Listing {
     task: String,
     live: Option<Deployment>,
+    #[serde(flatten)]
+    beside: Beside,
     releases: Vec<Figures>,
+    /// What releases would have answered while they watched.
+    watched: Vec<Watched>,
     history: Vec<DeploymentRecord>,
+}
+
+impl Listing {
+    /// What a release does now, in a word or two.
+    fn role(&self, release: &str) -> String {
+        let is = |id: &ReleaseId| id.to_string() == release;
+        if self.live.as_ref().is_some_and(|deployment| is(&deployment.live)) {
+            return "live".to_owned();
+        }
+        match &self.beside.canary {
+            Some(canary) if is(&canary.release) => format!("canary {}", canary.share),
+            _ if self.beside.shadow.as_ref().is_some_and(is) => "shadow".to_owned(),
+            _ => String::new(),
+        }
+    }
 }
 
 fn list(app: &App, store: &Store, task: &Task) -> Result<(), Failure> {
@@ -115,7 +135,9 @@ fn list(app: &App, store: &Store, task: &Task) -> Result<(), Failure> {
     let listing = Listing {
         task: task.name.to_string(),
         live: registry.live(&task.name)?,
+        beside: registry.beside(&task.name)?,
         releases: registry.releases(&task.name)?.iter().map(Figures::of).collect(),
+        watched: store.shadow().of_task(&task.name)?.into_iter().map(Watched::from).collect(),
         history: registry.history(&task.name)?,
     };
     app.out().show(&listing, |out| show(out, task, &listing));
@@ -128,30 +150,42 @@ fn show(out: &Output, task: &Task, listing: &Listing) {
         out.line(format!("next: sprat learn {} ROWS", task.name));
         return;
     }
-    let live = listing.live.as_ref().map(|deployment| deployment.live.to_string());
     let columns =
         ["release", "made", "certificate", ">answered small", ">right of these", ">saves", ">rows", ""];
     let mut table = Table::new(columns);
     for figures in &listing.releases {
         let [made, status, _, _, _, coverage, accuracy, saving, rows, _] =
             figures.named().map(|(_, text)| text);
-        let mark = if Some(&figures.release) == live.as_ref() { "live" } else { "" };
-        table.row([figures.release.clone(), made, status, coverage, accuracy, saving, rows, mark.to_owned()]);
+        let role = listing.role(&figures.release);
+        table.row([figures.release.clone(), made, status, coverage, accuracy, saving, rows, role]);
     }
     out.table(&table);
+    if !listing.watched.is_empty() {
+        out.heading("What they would have answered while they watched");
+        let mut table = Table::new(Watched::COLUMNS);
+        listing.watched.iter().for_each(|watched| table.row(watched.row()));
+        out.table(&table);
+    }
     if !listing.history.is_empty() {
-        out.heading("What was live");
+        out.heading("What was live, canary or shadow");
         let mut table = Table::new(["when", "what", "release", "before", "why"]);
         for record in &listing.history {
             table.row([
                 words::time(record.time_unix_ms),
-                format!("{:?}", record.action).to_lowercase(),
+                what(record),
                 record.release.to_string(),
                 record.from.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
                 record.reason.clone(),
             ]);
         }
         out.table(&table);
+    }
+}
+
+fn what(record: &DeploymentRecord) -> String {
+    match record.share {
+        Some(share) => format!("{} {share}", record.action.word()),
+        None => record.action.word().to_owned(),
     }
 }
 

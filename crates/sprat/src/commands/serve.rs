@@ -1,17 +1,16 @@
 //! `sprat serve`: the gateway in front of a team's traffic.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use sprat_gateway::server::ServeError;
-use sprat_gateway::{Addresses, Gateway, Server, Settings};
+use sprat_cascade::{Canary, Deployment, Serving};
+use sprat_gateway::{Addresses, Gateway, Settings};
 use sprat_task::Problem;
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::serving::Loader;
+use crate::service::Service;
 
 /// Serve the tasks and models of the workspace to OpenAI clients
 #[derive(clap::Args)]
@@ -23,11 +22,11 @@ Examples:
   OPENAI_BASE_URL=http://127.0.0.1:7077/v1 OPENAI_API_KEY=unused python your_program.py
 
 A request names a task (`tickets`), a model of sprat.toml (`large`), or `auto`: then a task whose [match]
-rule fits the call may answer it small, in the schema it asks for, and everything else goes to the large
-model as it came. Replies say in `x-sprat-…` headers who answered, how surely, and at what cost. A
-promotion or a finished `sprat learn` is served within two seconds. The dashboard (what was saved, why
-each request ended so, rows that want a label), health and Prometheus metrics are on the management
-address. Ctrl-C finishes what is under way.")]
+lists the call and says `lower = true` may answer it small, in the schema it asks for, and everything else
+goes to the large model as it came. Replies say in `x-sprat-…` headers who answered, how surely, and at
+what cost. A promotion, a canary or a finished `sprat learn` is served within two seconds. The dashboard
+(what was saved, why each request ended so, rows that want a label), health and Prometheus metrics are on
+the management address. Ctrl-C finishes what is under way.")]
 pub struct Args {
     /// Where clients connect; [server] listen of sprat.toml unless given
     #[arg(long, value_name = "ADDRESS")]
@@ -60,16 +59,15 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
         most_connections: server.most_connections,
         ..Settings::default()
     };
-    let gateway = Arc::new(Gateway::new(settings, store.clone()));
-    let loader = Arc::new(Loader::new(app, workspace, store));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::ours(format!("the runtime can't be started: {error}")))?;
     runtime.block_on(async {
-        let server = Server::start(gateway.clone(), loader, addresses).await.map_err(failure)?;
-        tell(app, &gateway, server.addresses().map_err(failure)?, args.shadow);
-        server.run(app.cancel().clone()).await.map_err(failure)
+        let cancel = app.cancel().clone();
+        let service = Service::start(app, workspace, store, settings, addresses, cancel).await?;
+        tell(app, service.gateway(), service.addresses()?, args.shadow);
+        service.run().await
     })
 }
 
@@ -98,14 +96,22 @@ fn only_this_machine(name: &str, address: SocketAddr) -> Result<(), Problem> {
     .hint("put a proxy that asks for a key in front of it"))
 }
 
-fn failure(error: ServeError) -> Failure {
-    match error {
-        ServeError::Bind { .. } => Failure::ours_with_hint(
-            error.to_string(),
-            "stop what listens there, or choose another address with --listen and --management",
-        ),
-        ServeError::Io(_) | ServeError::Load(_) => Failure::ours(error.to_string()),
+fn release(serving: &Serving) -> Option<String> {
+    serving.release.as_ref().map(ToString::to_string)
+}
+
+/// Who answers a task, and who watches.
+fn roles(deployment: &Deployment) -> String {
+    let name = |serving: &Serving| release(serving).unwrap_or_else(|| "no release".to_owned());
+    let live = &deployment.live;
+    let mut text = format!("{}, certificate: {}", name(live), live.standing());
+    if let Some(Canary { serving, share }) = &deployment.canary {
+        text += &format!("; canary: {}, {share}, certificate: {}", name(serving), serving.standing());
     }
+    if let Some(serving) = &deployment.shadow {
+        text += &format!("; shadow: {}", name(serving));
+    }
+    text
 }
 
 fn tell(app: &App, gateway: &Gateway, addresses: Addresses, shadow: bool) {
@@ -114,11 +120,15 @@ fn tell(app: &App, gateway: &Gateway, addresses: Addresses, shadow: bool) {
     let tasks: Vec<_> = deployed
         .tasks
         .values()
-        .map(|serving| {
+        .map(|deployment| {
             json!({
-                "task": serving.task.name.as_str(),
-                "release": serving.release.as_ref().map(ToString::to_string),
-                "certificate": serving.standing(),
+                "task": deployment.task().name.as_str(),
+                "release": release(&deployment.live),
+                "certificate": deployment.live.standing(),
+                "canary": deployment.canary.as_ref().map(|canary| {
+                    json!({ "release": release(&canary.serving), "share": canary.share })
+                }),
+                "shadow": deployment.shadow.as_deref().and_then(release),
             })
         })
         .collect();
@@ -134,10 +144,8 @@ fn tell(app: &App, gateway: &Gateway, addresses: Addresses, shadow: bool) {
             "serving {base_url}{}",
             if shadow { ", in shadow: the large model answers everything" } else { "" }
         ));
-        for serving in deployed.tasks.values() {
-            let release =
-                serving.release.as_ref().map_or_else(|| "no release".to_owned(), ToString::to_string);
-            out.line(format!("- task {}: {release}, certificate: {}", serving.task.name, serving.standing()));
+        for deployment in deployed.tasks.values() {
+            out.line(format!("- task {}: {}", deployment.task().name, roles(deployment)));
         }
         for (name, remote) in &deployed.remotes {
             out.line(format!("- model {name}: {}", remote.model));

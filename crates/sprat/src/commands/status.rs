@@ -1,15 +1,19 @@
 //! `sprat status`: what is live, what is promised, what was served, what to do next.
 
+mod checks;
+
+use checks::Checks;
 use serde::Serialize;
 use sprat_learn::advice::next_step;
-use sprat_store::{Filter, Spend, Store};
-use sprat_task::{Certificate, Status, Task};
+use sprat_store::{Canary, Filter, Notice, Spend, Store};
+use sprat_task::{Certificate, Status, Task, TaskName};
 
 use crate::app::App;
 use crate::failure::Failure;
 use crate::live::{Reaching, live};
 use crate::models::Models;
 use crate::output::{Mark, Output, words};
+use crate::watched::Watched;
 use crate::workspace::Workspace;
 
 /// Show what is live and promised, what was served, and what to do next
@@ -23,12 +27,20 @@ pub struct Args {
     task: Option<String>,
 }
 
+/// Notices that are shown, of so many that are looked through for a task's.
+const SHOWN: usize = 5;
+const LOOKED_THROUGH: usize = 200;
+
 /// How one task stands.
 #[derive(Serialize)]
 struct Standing {
     task: String,
     live: Option<String>,
     live_since_unix_ms: Option<i64>,
+    /// Answers a share of the traffic.
+    canary: Option<Canary>,
+    /// Watches, and what it would have answered so far.
+    shadow: Option<Watched>,
     /// What the certificate is worth now: `stale` where something it is bound to has changed.
     status: Status,
     sentence: String,
@@ -41,13 +53,35 @@ struct Standing {
     failed: u64,
     latency_us_p50: Option<u64>,
     latency_us_p99: Option<u64>,
-    /// Small answers that were checked.
-    audits: u64,
+    /// What the checks of small answers say; `None` before anything is live.
+    checks: Option<Checks>,
     /// Rows that wait for a person's label.
     review_waiting: u64,
+    captured: Captured,
     /// Requests that could not be recorded.
     not_recorded: u64,
     next: String,
+}
+
+/// What is kept of requests, and for how long.
+#[derive(Serialize)]
+struct Captured {
+    enabled: bool,
+    requests: u64,
+    last_day: u64,
+    retention_days: u32,
+}
+
+impl Captured {
+    fn of(app: &App, store: &Store, task: &Task) -> Result<Self, Failure> {
+        let yesterday = app.now_unix_ms().saturating_sub(86_400_000);
+        Ok(Self {
+            enabled: task.capture.enabled,
+            requests: store.captured().count(&task.name)?,
+            last_day: store.captured().count_since(&task.name, yesterday)?,
+            retention_days: task.capture.retention_days,
+        })
+    }
 }
 
 pub fn run(args: Args, app: &App) -> Result<(), Failure> {
@@ -62,13 +96,19 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     for task in tasks {
         standings.push(standing(app, &workspace, &models, &store, task)?);
     }
-    app.out().show(&serde_json::json!({ "tasks": standings }), |out| {
+    let mut notices = store.notices().latest(LOOKED_THROUGH)?;
+    notices.retain(|notice| {
+        args.task.is_none() || notice.notice.task.as_ref().map(TaskName::as_str) == args.task.as_deref()
+    });
+    notices.truncate(SHOWN);
+    app.out().show(&serde_json::json!({ "tasks": standings, "notices": notices }), |out| {
         if standings.is_empty() {
             out.line("there are no tasks yet: declare one in tasks/NAME.toml");
         }
         for standing in &standings {
             show(out, standing);
         }
+        show_notices(out, &notices);
     });
     Ok(())
 }
@@ -95,6 +135,11 @@ fn standing(
         }
         Err(failure) => return Err(failure),
     };
+    let beside = store.registry().beside(&task.name)?;
+    let watches = |id| {
+        let sums = store.shadow().of(&id)?;
+        Ok::<_, Failure>(Watched::from((id, sums)))
+    };
     let certificate = release.map(|release| release.certificate);
     let (status, sentence, mut next) = promise(store, task, certificate.as_ref(), &stale)?;
     if !whole {
@@ -102,10 +147,18 @@ fn standing(
     }
     let of = |spend| Filter { task: Some(task.name.clone()), spend: Some(spend), period: None };
     let served = store.ledger().totals(&of(Spend::Serving))?;
+    let live = deployment.as_ref().map(|deployment| &deployment.live);
+    let checks = live.map(|live| Checks::of(store, live, app.now_unix_ms())).transpose()?;
+    if checks.as_ref().is_some_and(Checks::is_alarmed) {
+        next = "see docs/guides/when-the-alarm-rings.md: it comes back by itself, or has to be learned again"
+            .to_owned();
+    }
     Ok(Standing {
         task: task.name.to_string(),
         live: deployment.as_ref().map(|deployment| deployment.live.to_string()),
         live_since_unix_ms: deployment.as_ref().map(|deployment| deployment.since_unix_ms),
+        canary: beside.canary,
+        shadow: beside.shadow.map(watches).transpose()?,
         status,
         sentence,
         certificate,
@@ -116,8 +169,9 @@ fn standing(
         failed: served.failed,
         latency_us_p50: served.latency.quantile_us(0.5),
         latency_us_p99: served.latency.quantile_us(0.99),
-        audits: store.ledger().totals(&of(Spend::Audits))?.requests,
+        checks,
         review_waiting: store.review().counts(&task.name)?.waiting,
+        captured: Captured::of(app, store, task)?,
         not_recorded: served.lost,
         next,
     })
@@ -153,6 +207,12 @@ fn show(out: &Output, standing: &Standing) {
         (Some(live), Some(since)) => out.line(format!("live: {live}, since {}", words::time(since))),
         _ => out.line("live: nothing"),
     }
+    if let Some(canary) = &standing.canary {
+        out.line(format!("canary: {}, {} of the traffic", canary.release, canary.share));
+    }
+    if let Some(watched) = &standing.shadow {
+        out.sentence(format!("shadow: {}", watched.sentence()));
+    }
     let mark = if standing.status == Status::Certified { Mark::Ok } else { Mark::Warn };
     out.check(mark, format!("{}: {}", standing.status, standing.sentence), None);
     for why in &standing.stale {
@@ -171,6 +231,23 @@ fn show(out: &Output, standing: &Standing) {
     out.sentence(format!("next: {}", standing.next));
 }
 
+fn show_notices(out: &Output, notices: &[Notice]) {
+    if notices.is_empty() {
+        return;
+    }
+    out.heading("Notices");
+    for Notice { notice, sent_unix_ms, .. } in notices {
+        let task = notice.task.as_ref().map(|task| format!(" {task}:")).unwrap_or_default();
+        let sent = if sent_unix_ms.is_some() { "" } else { " (not sent)" };
+        out.sentence(format!(
+            "{} {}:{task} {}{sent}",
+            words::time(notice.time_unix_ms),
+            notice.level.word(),
+            notice.text
+        ));
+    }
+}
+
 fn served(out: &Output, standing: &Standing) {
     if standing.requests == 0 {
         out.line("served: nothing yet");
@@ -187,11 +264,20 @@ fn served(out: &Output, standing: &Standing) {
             time(standing.latency_us_p99),
         ));
     }
-    out.line(format!(
-        "audits: {}; waiting for a person's label: {}",
-        words::count(standing.audits),
-        words::counted(standing.review_waiting, "row")
-    ));
+    if let Some(checks) = &standing.checks {
+        checks.show(out);
+    }
+    out.line(format!("waiting for a person's label: {}", words::counted(standing.review_waiting, "row")));
+    let captured = &standing.captured;
+    if captured.enabled || captured.requests > 0 {
+        out.line(format!(
+            "captured: {}, {} in the last day; each is kept for {}{}",
+            words::counted(captured.requests, "request"),
+            words::count(captured.last_day),
+            words::counted(u64::from(captured.retention_days), "day"),
+            if captured.enabled { "" } else { "; capture is off now" }
+        ));
+    }
     if standing.not_recorded > 0 {
         out.line(format!(
             "not recorded, and in none of these numbers: {}",

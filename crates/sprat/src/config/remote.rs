@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use sprat_models::remote::{JsonSchema, Provider, RemoteConfig, Secret};
 use sprat_task::problem::list;
-use sprat_task::{ModelId, Money, Price, Problem, Source};
+use sprat_task::{ModelId, Money, Price, Problem, Provenance, Source};
 use sprat_wire::Object;
 use toml::Spanned;
 use toml::de::{DeString, DeValue};
@@ -55,6 +55,7 @@ pub(super) const KEYS: &[&str] = &[
     "hardware_cost_per_hour",
     "extra",
     "waits",
+    "provenance",
     "fallback",
 ];
 
@@ -78,6 +79,7 @@ struct RemoteTable {
     hardware_cost_per_hour: Option<Spanned<f64>>,
     extra: Option<Spanned<toml::Table>>,
     waits: Option<Spanned<bool>>,
+    provenance: Option<Spanned<String>>,
     fallback: Option<Vec<Spanned<String>>>,
 }
 
@@ -130,11 +132,35 @@ pub(super) fn read(
     settings.hardware_cost_per_hour = hardware(source, table.hardware_cost_per_hour.as_ref())?;
     settings.extra = extra(source, table.extra.as_ref())?;
     settings.replay_waits = table.waits.as_ref().is_some_and(|waits| *waits.get_ref());
+    settings.provenance = provenance(source, table.provenance.as_ref(), &settings.provider)?;
     check_together(source, name, &table, &settings)?;
     let named = table.fallback.iter().flatten();
     let fallback =
         named.map(|name| Spanned::new(name.span(), ModelId::from(name.get_ref().as_str()))).collect();
     Ok(Remote { settings, api_key, fallback })
+}
+
+/// Where the answers come from, where it isn't a model that gives them.
+fn provenance(
+    source: &Source,
+    word: Option<&Spanned<String>>,
+    provider: &Provider,
+) -> Result<Provenance, Problem> {
+    let Some(word) = word else { return Ok(Provenance::Measured) };
+    if !matches!(provider, Provider::Compatible { .. }) {
+        return Err(source
+            .problem_at(word, "`provenance` belongs to provider = \"compatible\"")
+            .hint("a file of answers says in its own lines where they come from"));
+    }
+    let known = [Provenance::Authored, Provenance::Simulated, Provenance::Recorded, Provenance::Measured];
+    known.into_iter().find(|known| known.to_string() == *word.get_ref()).ok_or_else(|| {
+        let words = known.map(|known| known.to_string());
+        let words = || words.iter().map(String::as_str);
+        source
+            .problem_at(word, format!("`{}` doesn't say where answers come from", word.get_ref()))
+            .allowed(list(words()))
+            .did_you_mean(word.get_ref(), words())
+    })
 }
 
 fn provider(source: &Source, name: &Spanned<DeString<'_>>, table: &RemoteTable) -> Result<Provider, Problem> {

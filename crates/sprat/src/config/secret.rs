@@ -47,15 +47,20 @@ impl KeySource {
 
 /// Reads `api_key = …`; a key written into the file is refused without being repeated.
 pub fn read(source: &Source, value: &Spanned<toml::Value>) -> Result<KeySource, Problem> {
+    read_as(source, "api_key", value)
+}
+
+/// The same for a secret by another name.
+pub fn read_as(source: &Source, name: &str, value: &Spanned<toml::Value>) -> Result<KeySource, Problem> {
     let toml::Value::Table(_) = value.get_ref() else {
         return Err(source
             .problem_at(value, "a key doesn't belong in a file that is shared and committed")
             .allowed(RIGHT)
             .hint("put the key into an environment variable; if this file was ever shared, revoke the key"));
     };
-    let table: KeyTable = value.get_ref().clone().try_into().map_err(|_| {
-        source.problem_at(value, "`api_key` doesn't say where the key comes from").allowed(RIGHT)
-    })?;
+    let unsaid = || format!("`{name}` doesn't say where the key comes from");
+    let table: KeyTable =
+        value.get_ref().clone().try_into().map_err(|_| source.problem_at(value, unsaid()).allowed(RIGHT))?;
     match (table.env, table.file) {
         (Some(name), None) if is_variable(&name) => Ok(KeySource::Env(name)),
         (Some(_), None) => Err(source
@@ -63,17 +68,14 @@ pub fn read(source: &Source, value: &Spanned<toml::Value>) -> Result<KeySource, 
             .allowed("letters, digits and `_`, such as OPENAI_API_KEY")
             .hint("the name of the variable goes here, not the key")),
         (None, Some(path)) if !path.trim().is_empty() => Ok(KeySource::File(path)),
-        _ => Err(source
-            .problem_at(value, "`api_key` doesn't say where the key comes from")
-            .allowed(RIGHT)
-            .hint("give one of the two")),
+        _ => Err(source.problem_at(value, unsaid()).allowed(RIGHT).hint("give one of the two")),
     }
 }
 
 /// The problem without the value in its excerpt, where the line may hold a secret: a key typed into the wrong place
 /// must not reach a terminal that somebody records.
 pub fn mask(mut problem: Problem) -> Problem {
-    const TELLING: [&str; 5] = ["key", "token", "secret", "password", "@"];
+    const TELLING: [&str; 6] = ["key", "token", "secret", "password", "hook", "@"];
     if let Some((line, width)) = problem.place.as_mut().and_then(|place| place.excerpt.as_mut()) {
         let lower = line.to_lowercase().replace("max_tokens", "");
         if let Some(at) = line.find('=')

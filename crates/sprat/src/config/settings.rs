@@ -70,6 +70,10 @@ pub fn of_config(config: &Config, source: &Source, root: &std::path::Path) -> Ve
     all.add(&["server", "most_connections"], config.server.most_connections);
     all.add(&["store", "url"], without_password(&config.store));
     all.add_or(&["prices", "file"], config.prices.clone(), "the table that comes with Sprat");
+    if let Some(notices) = &config.notices {
+        of_key(&mut all, &["notices", "webhook"], Some(&notices.webhook), root);
+        all.add(&["notices", "format"], notices.format.word());
+    }
     all.add(&["defaults", "seed"], config.defaults.seed);
     all.add_or(&["defaults", "threads"], config.defaults.threads, "one for each core");
     for (name, model) in &config.models {
@@ -126,6 +130,7 @@ fn of_remote(all: &mut Settings<'_>, name: &str, remote: &Remote, root: &std::pa
     if matches!(settings.provider, Provider::Compatible { .. }) {
         let cost = settings.hardware_cost_per_hour.map(Money::units);
         all.add_or(&["models", name, "hardware_cost_per_hour"], cost, "charged by the token");
+        all.add(&["models", name, "provenance"], settings.provenance.to_string());
     }
 }
 
@@ -188,6 +193,9 @@ pub fn of_task(task: &Task, source: &Source) -> Vec<Setting> {
                 InputRule::Pattern { before, after } => format!("{before}{{input}}{after}"),
             },
         );
+        all.add(&["match", "plain"], matching.plain);
+        all.add(&["match", "lower"], matching.lower);
+        all.add(&["match", "bound_to"], json!(matching.bound_to));
     }
     all.add(&["capture", "enabled"], task.capture.enabled);
     all.add(&["capture", "retention_days"], task.capture.retention_days);

@@ -280,3 +280,24 @@ fn who_stands_in_for_a_model_is_known_and_the_round_ends() {
     assert_eq!(round.len(), 3, "{round:?}");
     assert!(round[0].contains("`b` falls back on `a` in its turn"), "{}", round[0]);
 }
+
+#[test]
+fn a_webhook_is_a_secret_and_its_form_is_one_of_two() {
+    let config = read(&source("[notices]\nwebhook = { env = \"HOOK\" }\nformat = \"slack\"")).expect("valid");
+    let slack = Notices { webhook: KeySource::Env("HOOK".into()), format: NoticeFormat::Slack };
+    assert_eq!(config.notices, Some(slack));
+    let config = read(&source("[notices]\nwebhook = { file = \"hook\" }")).expect("valid");
+    assert_eq!(config.notices.map(|notices| notices.format), Some(NoticeFormat::Json));
+    const ADDRESS: &str = "https://hooks.example/T0PSECRET";
+    for (text, said) in [
+        (format!("webhook = \"{ADDRESS}\""), "doesn't belong in a file"),
+        (format!("webhook = {{ env = \"{ADDRESS}\" }}"), "not the name of an environment variable"),
+        (format!("webhook = {{ url = \"{ADDRESS}\" }}"), "`webhook` doesn't say where the key comes from"),
+        ("webhook = { env = \"HOOK\" }\nformat = \"slak\"".to_owned(), "did you mean `slack`?"),
+        ("format = \"json\"".to_owned(), "webhook"),
+    ] {
+        let found = problems(&format!("[notices]\n{text}\n"));
+        assert!(found[0].contains(said), "{text}: {found:?}");
+        assert!(!found.iter().any(|problem| problem.contains("T0PSECRET")), "{text}: {found:?}");
+    }
+}

@@ -222,7 +222,11 @@ fn a_task_falls_back_where_its_large_model_cannot_be_reached() {
             .env("ANTHROPIC_API_KEY", "sk-ant-test"),
     );
     let said = ran.json();
-    assert_eq!((&said["answer"], &said["answered_by"]), (&json!("refund"), &json!("claude")), "{ran}");
+    assert_eq!(
+        (&said["answer"]["label"], &said["answered_by"]),
+        (&json!("refund"), &json!("claude")),
+        "{ran}"
+    );
     let line = &workspace.store().ledger().latest(None, 1).unwrap()[0];
     let steps: Vec<_> = line.steps.iter().map(|step| (step.model.as_str(), step.outcome.word())).collect();
     assert_eq!(steps, [("first", "failed"), ("claude", "last")]);

@@ -3,7 +3,7 @@
 use crate::workspace::{Workspace, shows};
 
 /// The commands whose help this crate promises to keep in view.
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 24] = [
     "demo",
     "init",
     "config",
@@ -22,6 +22,8 @@ const COMMANDS: [&str; 22] = [
     "man",
     "releases",
     "promote",
+    "canary",
+    "shadow",
     "rollback",
     "status",
     "cost",

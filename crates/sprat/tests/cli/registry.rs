@@ -10,17 +10,17 @@ use sprat_task::{
 use crate::workspace::{Workspace, shows};
 
 const CONFIG: &str = "[models.large]\nkind = \"remote\"\nprovider = \"openai\"\nmodel = \"gpt-5-mini\"\n";
-const TASK: &str =
+pub const TASK: &str =
     "kind = \"classify\"\nlabels = [\"billing\", \"refund\", \"technical\"]\nlarge = \"large\"\n";
 
 /// 2026-11-20 12:00 UTC: a fixed day, so that sums by the hour are the same on every run.
-const NOON: i64 = 1_795_176_000_000;
+pub const NOON: i64 = 1_795_176_000_000;
 
-fn workspace() -> Workspace {
+pub fn workspace() -> Workspace {
     Workspace::with(CONFIG, TASK)
 }
 
-fn release(version: u32, status: Status) -> Release {
+pub fn release(version: u32, status: Status) -> Release {
     Release {
         id: ReleaseId { task: "tickets".into(), version },
         created_unix_ms: NOON + i64::from(version),

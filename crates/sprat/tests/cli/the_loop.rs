@@ -229,6 +229,8 @@ fn the_demonstration_ends_with_one_object_and_leaves_a_workspace_to_look_at() {
     assert_eq!(number("answered_small") + number("escalated"), number("rows"), "{summary}");
     assert!(number("selective_accuracy") > 0.9, "{summary}");
     assert_eq!(summary["provenance"], "authored");
+    assert_eq!(summary["books"]["equal"], true, "the ledger is the large model's own bill: {summary}");
+    assert!(summary["drift"]["alarm"].is_string() && summary["drift"]["stale_after"] == 0, "{summary}");
     let folder = json["workspace"].as_str().unwrap();
     assert!(workspace.path(folder).join(summary["report"].as_str().unwrap()).is_file());
     // It is a workspace like any other.

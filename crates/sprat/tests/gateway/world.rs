@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use sprat_store::{Filter, LedgerEntry, Store};
+use sprat_store::{Filter, LedgerEntry, Spend, Store};
 
 use crate::client::{Conversation, Reply, call, get, post};
 use crate::mock::Mock;
@@ -87,10 +87,11 @@ impl World {
     }
 }
 
-/// Waits until so many requests are in the ledger, and no more.
+/// Waits until so many requests are in the ledger, and no more. Audits of their answers are none.
 pub fn recorded(store: &Store, requests: u64) -> Vec<LedgerEntry> {
+    let serving = Filter { spend: Some(Spend::Serving), ..Filter::default() };
     eventually(&format!("{requests} requests in the ledger"), || {
-        let there = store.ledger().totals(&Filter::default()).unwrap().requests;
+        let there = store.ledger().totals(&serving).unwrap().requests;
         assert!(there <= requests, "{there} requests in the ledger, and there were only {requests}");
         there == requests
     });

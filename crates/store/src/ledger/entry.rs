@@ -54,6 +54,8 @@ pub enum Source {
     Audit,
     /// `sprat eval` and `sprat certify`.
     Eval,
+    /// A release that watches: what it would have answered.
+    Shadow,
 }
 
 /// What money is spent on.
@@ -92,8 +94,17 @@ pub enum Ending {
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Ask, Self::Run, Self::Serve, Self::Demo, Self::Teacher, Self::Train, Self::Audit, Self::Eval];
+    pub const ALL: [Self; 9] = [
+        Self::Ask,
+        Self::Run,
+        Self::Serve,
+        Self::Demo,
+        Self::Teacher,
+        Self::Train,
+        Self::Audit,
+        Self::Eval,
+        Self::Shadow,
+    ];
 
     /// The word in tables.
     pub fn word(self) -> &'static str {
@@ -106,6 +117,7 @@ impl Source {
             Self::Train => "train",
             Self::Audit => "audit",
             Self::Eval => "eval",
+            Self::Shadow => "shadow",
         }
     }
 
@@ -122,7 +134,7 @@ impl Source {
             Self::Teacher => Spend::Labels,
             Self::Train => Spend::Training,
             Self::Audit => Spend::Audits,
-            Self::Eval => Spend::Evaluation,
+            Self::Eval | Self::Shadow => Spend::Evaluation,
         }
     }
 }

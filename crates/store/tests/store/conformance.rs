@@ -1,14 +1,18 @@
 //! What every store must do, whatever it stores in. A backend is a way to open an empty workspace, and the same
 //! workspace again.
 
+mod audits;
 mod calls;
+mod captured;
 mod datasets;
 mod feedback;
 mod jobs;
 mod ledger;
+mod notices;
 mod registry;
 mod review;
 mod runs;
+mod shadow;
 mod teacher;
 
 use sprat_store::Store;
@@ -63,7 +67,13 @@ conformance! {
         what_isn_t_there_is_said_by_name,
         a_certificate_s_earlier_states_are_kept,
         guarantees_are_never_mixed,
-        the_generation_grows_with_every_change;
+        the_generation_grows_with_every_change,
+        a_canary_and_a_shadow_stand_beside_the_live_release,
+        a_release_has_one_role_at_a_time,
+        what_stands_beside_is_only_what_can;
+    shadow:
+        what_a_release_saw_is_summed_over_hours,
+        nothing_seen_is_no_share;
     datasets:
         fresh_rows_begin_at_one_and_reused_ones_go_on,
         rows_are_shared_with_the_latest_look_that_has_them,
@@ -87,6 +97,10 @@ conformance! {
         calls_come_back_in_order_and_filtered,
         a_hundred_thousand_calls_go_in_and_out,
         forgetting_leaves_no_text;
+    captured:
+        rows_come_back_as_they_were_in_order_and_of_one_task,
+        what_is_old_is_forgotten_and_leaves_no_text,
+        what_users_said_stands_beside_the_text_it_was_about;
     review:
         the_most_urgent_comes_first,
         a_text_is_queued_once,
@@ -97,10 +111,17 @@ conformance! {
     feedback:
         feedback_stands_beside_the_request,
         feedback_on_an_unknown_request_is_kept_and_said;
+    notices:
+        a_notice_waits_until_it_is_sent;
     jobs:
         jobs_are_claimed_in_order_and_once,
         a_dead_worker_s_job_goes_to_another,
         a_living_worker_keeps_its_job,
         a_job_is_tried_as_often_as_it_may_be,
         a_job_whose_workers_all_die_is_given_up;
+    audits:
+        audits_come_back_in_the_order_in_which_they_were_drawn,
+        a_person_s_label_of_an_audited_answer_is_found_beside_it,
+        what_was_kept_back_is_no_answer_that_was_given,
+        a_part_is_taken_away_once_and_comes_back_in_stages;
 }

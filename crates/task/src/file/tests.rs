@@ -152,6 +152,16 @@ fn every_fault_says_what_where_and_what_would_be_right() {
             &["{input}"],
         ),
         (
+            "[match]\nsystem_prompt_contains = \"x\"\nlower = true",
+            "error: `lower` = true, and `bound_to` lists no call",
+            &["sprat serve --shadow", "x-sprat-call-hash"],
+        ),
+        (
+            "[match]\nsystem_prompt_contains = \"x\"\nbound_to = [\"E3B0\"]",
+            "error: `E3B0` is not the hash of a call",
+            &["64 hexadecimal digits"],
+        ),
+        (
             "[capture]\nredact = [\"emial\"]",
             "error: `emial` is not something that can be redacted",
             &["did you mean `email`?"],

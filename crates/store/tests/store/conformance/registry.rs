@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
-use sprat_store::{Action, StoreError};
-use sprat_task::{Certificate, Guarantee, Status};
+use sprat_store::{Action, Beside, Canary, Registry, StoreError};
+use sprat_task::{Certificate, Guarantee, ReleaseId, Share, Status};
 
 use super::Backend;
 use crate::samples::{certificate, id, release, tickets};
@@ -166,7 +166,144 @@ pub fn the_generation_grows_with_every_change(backend: &dyn Backend) {
     assert!(changed());
     registry.rollback(&tickets(), "", 3).unwrap();
     assert!(changed());
+    registry.canary(&id(2), share(0.1), "", 4).unwrap();
+    assert!(changed());
+    registry.canary(&id(2), share(0.2), "", 4).unwrap();
+    assert!(changed());
+    registry.canary(&id(2), share(0.2), "", 4).unwrap();
+    assert!(!changed(), "the same again is no change");
+    registry.end_canary(&tickets(), "", 4).unwrap();
+    assert!(changed());
+    registry.end_canary(&tickets(), "", 4).unwrap();
+    assert!(!changed(), "nor is an end of nothing");
+    registry.shadow(&id(2), "", 4).unwrap();
+    assert!(changed());
+    registry.end_shadow(&tickets(), "", 4).unwrap();
+    assert!(changed());
     registry.set_certificate(&id(1), &certificate(Status::Alarmed, Guarantee::Gold), "audits", 4).unwrap();
     assert!(changed());
     assert!(!changed(), "and not without one");
+}
+
+fn share(share: f64) -> Share {
+    Share::new(share).unwrap()
+}
+
+/// Five releases, of which 1 is live.
+fn five(registry: Registry<'_>) {
+    for version in 1..=5 {
+        registry.add(&release(version)).unwrap();
+    }
+    registry.promote(&id(1), "first", 1).unwrap();
+}
+
+fn canary(version: u32, of: f64) -> Option<Canary> {
+    Some(Canary { release: id(version), share: share(of) })
+}
+
+/// What was done, oldest first: the word, the version, the one before, the share.
+fn done(registry: Registry<'_>) -> Vec<(&'static str, u32, Option<u32>, Option<f64>)> {
+    let mut history = registry.history(&tickets()).unwrap();
+    history.reverse();
+    let version = |id: ReleaseId| id.version;
+    history
+        .into_iter()
+        .map(|record| {
+            let share = record.share.map(Share::get);
+            (record.action.word(), version(record.release), record.from.map(version), share)
+        })
+        .collect()
+}
+
+pub fn a_canary_and_a_shadow_stand_beside_the_live_release(backend: &dyn Backend) {
+    let store = backend.open();
+    let registry = store.registry();
+    assert_eq!(registry.beside(&tickets()).unwrap(), Beside::default());
+    five(registry);
+    assert_eq!(registry.canary(&id(2), share(0.1), "try", 2).unwrap().canary, canary(2, 0.1));
+    registry.canary(&id(2), share(0.5), "more", 3).unwrap();
+    registry.canary(&id(3), share(0.5), "another", 4).unwrap();
+    registry.shadow(&id(4), "look", 5).unwrap();
+    let both = Beside { canary: canary(3, 0.5), shadow: Some(id(4)) };
+    assert_eq!(registry.beside(&tickets()).unwrap(), both);
+    assert_eq!(registry.beside(&"other".into()).unwrap(), Beside::default());
+    assert_eq!(registry.live(&tickets()).unwrap().unwrap().live, id(1), "what is live stays");
+    drop(store);
+    let store = backend.open();
+    let registry = store.registry();
+    assert_eq!(registry.beside(&tickets()).unwrap(), both, "also after a restart");
+    assert_eq!(registry.end_canary(&tickets(), "enough", 6).unwrap(), canary(3, 0.5));
+    assert_eq!(registry.end_canary(&tickets(), "enough", 6).unwrap(), None);
+    assert_eq!(registry.end_shadow(&tickets(), "seen", 7).unwrap(), Some(id(4)));
+    assert_eq!(registry.end_shadow(&tickets(), "seen", 7).unwrap(), None);
+    assert_eq!(
+        done(registry),
+        [
+            ("promote", 1, None, None),
+            ("canary", 2, None, Some(0.1)),
+            ("canary", 2, None, Some(0.5)),
+            ("canary", 3, Some(2), Some(0.5)),
+            ("shadow", 4, None, None),
+            ("end-canary", 3, None, None),
+            ("end-shadow", 4, None, None),
+        ]
+    );
+}
+
+pub fn a_release_has_one_role_at_a_time(backend: &dyn Backend) {
+    let store = backend.open();
+    let registry = store.registry();
+    five(registry);
+    registry.shadow(&id(2), "look", 2).unwrap();
+    let moved = registry.canary(&id(2), share(0.1), "try", 3).unwrap();
+    assert_eq!(moved, Beside { canary: canary(2, 0.1), shadow: None });
+    let back = registry.shadow(&id(2), "not yet", 4).unwrap();
+    assert_eq!(back, Beside { canary: None, shadow: Some(id(2)) });
+    registry.canary(&id(3), Share::WHOLE, "all", 5).unwrap();
+    registry.promote(&id(3), "good", 6).unwrap();
+    assert_eq!(registry.beside(&tickets()).unwrap(), back, "3 is live, and no canary any more");
+    registry.promote(&id(4), "better", 7).unwrap();
+    registry.shadow(&id(3), "look back", 8).unwrap();
+    assert_eq!(registry.rollback(&tickets(), "4 is worse", 9).unwrap().live, id(3));
+    assert_eq!(
+        registry.beside(&tickets()).unwrap(),
+        Beside::default(),
+        "3 is live again and watches no more"
+    );
+    assert_eq!(
+        done(registry)[1..],
+        [
+            ("shadow", 2, None, None),
+            ("end-shadow", 2, None, None),
+            ("canary", 2, None, Some(0.1)),
+            ("end-canary", 2, None, None),
+            ("shadow", 2, None, None),
+            ("canary", 3, None, Some(1.0)),
+            ("end-canary", 3, None, None),
+            ("promote", 3, Some(1), None),
+            ("promote", 4, Some(3), None),
+            ("shadow", 3, Some(2), None),
+            ("end-shadow", 3, None, None),
+            ("rollback", 3, Some(4), None),
+        ]
+    );
+}
+
+pub fn what_stands_beside_is_only_what_can(backend: &dyn Backend) {
+    let store = backend.open();
+    let registry = store.registry();
+    five(registry);
+    let generation = registry.generation().unwrap();
+    assert_eq!(registry.canary(&id(9), share(0.1), "?", 2), Err(StoreError::NoRelease(id(9))));
+    assert_eq!(registry.shadow(&id(9), "?", 2), Err(StoreError::NoRelease(id(9))));
+    assert_eq!(registry.canary(&id(1), share(0.1), "?", 2), Err(StoreError::IsLive(id(1))));
+    assert_eq!(registry.shadow(&id(1), "?", 2), Err(StoreError::IsLive(id(1))));
+    assert_eq!(registry.generation().unwrap(), generation, "nothing has changed");
+    registry.canary(&id(2), share(0.1), "try", 3).unwrap();
+    assert_eq!(registry.rollback(&tickets(), "?", 4), Err(StoreError::NothingBefore(tickets())));
+    assert_eq!(
+        registry.beside(&tickets()).unwrap().canary,
+        canary(2, 0.1),
+        "a failed rollback changes nothing"
+    );
 }

@@ -347,7 +347,7 @@ proptest! {
     fn whatever_is_read_as_a_request_is_written_and_read_again(body in crate::mutated::mutated(A_REQUEST)) {
         if let Ok(read) = parse_body::<ChatRequest>(body.as_bytes()) {
             let _ = (read.is_stream(), read.wants_stream_usage(), read.system_prompt(), read.last_user_text());
-            let _ = crate::anthropic::convert::to_anthropic(&read);
+            let _ = crate::anthropic::convert::to_anthropic(&read, "claude");
             let written = serde_json::to_vec(&read).unwrap();
             prop_assert_eq!(parse_body::<ChatRequest>(&written).unwrap(), read);
         }

@@ -1,0 +1,341 @@
+//! Capture: what was asked of a task and answered, kept where the task says so. After the answer, never on its way.
+//!
+//! A thread of its own asks the small models where the request didn't, blanks out what the task wants blanked out, and
+//! writes. Room for what waits is bounded: what doesn't fit is dropped and counted, and no request waits for it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sprat_cascade::{Climbed, End, Reach, Serving};
+use sprat_store::{NewCaptured, Store};
+use sprat_task::{Answer, Confidence, Context, Input, Provenance, RequestId, Sha256Hex, Task, redact};
+use sprat_wire::openai::chat::{ChatChunk, ChatResponse, FinishReason};
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::Gateway;
+use crate::accept::Accepted;
+use crate::answer::reach;
+use crate::decode::Call;
+use crate::metrics::NotCaptured;
+use crate::resolve::{Reading, Route};
+use crate::shape::Shape;
+
+/// Requests that may wait to be kept,
+const MOST_WAITING: usize = 4_096;
+/// and the bytes of their texts together.
+const MOST_WAITING_BYTES: usize = 32 << 20;
+/// A longer text is no routine work, and isn't kept.
+const LONGEST_TEXT: usize = 256 << 10;
+/// A longer reply is no label.
+const LONGEST_REPLY: usize = 64 << 10;
+/// Requests that are written together.
+const TOGETHER: usize = 64;
+/// How long the small models may take to say what they would have answered.
+const SMALL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A request of a task that keeps its texts, on its way.
+pub struct Capture {
+    serving: Arc<Serving>,
+    input: Input,
+    shape: Shape,
+    request: RequestId,
+    time_unix_ms: i64,
+    prompt_hash: Option<Sha256Hex>,
+    session: Option<String>,
+    propensity: f64,
+    provenance: Provenance,
+    reply: Reply,
+}
+
+impl Capture {
+    /// The request, where its task keeps texts and it is about one text, as the small models are.
+    pub fn begin(accepted: &Accepted, route: &Route, call: &Call) -> Option<Self> {
+        let (serving, input, shape, prompt_hash, reach, provenance) = match route {
+            Route::Task { serving, question, shape, .. } if question.single => {
+                let reach = reach(accepted, serving, true);
+                (serving, &question.input, shape, None, reach, serving.provenance)
+            }
+            Route::Recognised {
+                serving,
+                reading: Some(Reading { input, shape }),
+                hash,
+                lowered,
+                remote,
+                ..
+            } => {
+                let reach = match reach(accepted, serving, true) {
+                    Reach::Whole if !lowered => Reach::LargeOnly,
+                    other => other,
+                };
+                (serving, input, shape, Some(hash.clone()), reach, remote.provenance)
+            }
+            Route::Task { .. } | Route::Recognised { .. } | Route::Remote(_) => return None,
+        };
+        if !serving.task.capture.enabled {
+            return None;
+        }
+        Some(Self {
+            serving: serving.clone(),
+            input: input.clone(),
+            shape: shape.clone(),
+            request: accepted.id.clone(),
+            time_unix_ms: accepted.time_unix_ms,
+            prompt_hash,
+            session: session(&serving.task, call),
+            propensity: propensity(serving, reach),
+            provenance,
+            reply: Reply::default(),
+        })
+    }
+
+    /// The large model has replied.
+    pub fn replied(&mut self, reply: &ChatResponse) {
+        self.reply.whole(reply);
+    }
+
+    /// A piece of its reply has come.
+    pub fn replied_in_part(&mut self, piece: &ChatChunk) {
+        self.reply.piece(piece);
+    }
+
+    /// The request has ended: it is kept as soon as there is time.
+    pub fn keep(self, gateway: &Gateway, climbed: &Climbed) {
+        let answered_large = climbed.end == End::Large;
+        let large = climbed.answer.clone().or_else(|| self.reply.answer(&self.shape, &self.serving.task));
+        let (end, answered_by) = (climbed.end, climbed.answered_by.clone());
+        let opinion = climbed.own.as_ref().map(|(_, own, confidence)| Opinion {
+            answer: own.answer.clone(),
+            confidence: *confidence,
+            sure: end == End::Small,
+        });
+        let row = NewCaptured {
+            task: self.serving.task.name.clone(),
+            request: self.request,
+            time_unix_ms: self.time_unix_ms,
+            text: String::new(),
+            prompt_hash: self.prompt_hash,
+            session: self.session,
+            small: None,
+            confidence: None,
+            would_answer: false,
+            large: large.filter(|_| answered_large),
+            answered_by,
+            release: self.serving.release.as_ref().map(|release| release.version),
+            propensity: self.propensity,
+            provenance: self.provenance,
+        };
+        gateway.captures.take(Kept { serving: self.serving, input: self.input, opinion, row });
+    }
+}
+
+/// The probability with which the large model is asked whatever the text says.
+fn propensity(serving: &Serving, reach: Reach) -> f64 {
+    let has_large = !serving.ladder.last.models().is_empty();
+    let always = match reach {
+        Reach::LargeOnly => true,
+        Reach::Whole => !serving.ladder.answers_something_small(),
+        Reach::SmallOnly | Reach::BelowTheEnd => false,
+    };
+    if has_large && always { 1.0 } else { 0.0 }
+}
+
+/// The conversation or user that a call belongs to, as far as the client says: a digest, because a user's name may be
+/// an address.
+fn session(task: &Task, call: &Call) -> Option<String> {
+    let named = |object: &sprat_wire::Object, name: &str| {
+        object.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let metadata = call.chat.metadata.as_ref();
+    let conversation =
+        || ["session_id", "conversation_id", "thread_id"].into_iter().find_map(|name| named(metadata?, name));
+    let user = call.chat.user.clone().filter(|user| !user.is_empty());
+    let named = conversation().or(user).or_else(|| named(&call.chat.rest, "safety_identifier"))?;
+    Some(Sha256Hex::of_parts([task.name.as_str().as_bytes(), named.as_bytes()]).to_string())
+}
+
+/// What the large model has said so far.
+#[derive(Default)]
+struct Reply {
+    text: String,
+    ended: Option<FinishReason>,
+    /// It calls tools, refuses, gives several answers, or is too long for a label.
+    is_no_answer: bool,
+}
+
+impl Reply {
+    fn whole(&mut self, reply: &ChatResponse) {
+        let [choice] = &reply.choices[..] else { return };
+        self.is_no_answer = choice.message.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty())
+            || choice.message.refusal.as_ref().is_some_and(|refusal| !refusal.is_empty());
+        self.say(&choice.message.text().unwrap_or_default());
+        self.ended = choice.finish_reason.clone();
+    }
+
+    fn piece(&mut self, piece: &ChatChunk) {
+        for choice in &piece.choices {
+            let delta = &choice.delta;
+            self.is_no_answer |= choice.index > 0
+                || delta.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty())
+                || delta.refusal.as_ref().is_some_and(|refusal| !refusal.is_empty());
+            self.say(delta.content.as_deref().unwrap_or_default());
+            if choice.finish_reason.is_some() {
+                self.ended.clone_from(&choice.finish_reason);
+            }
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        self.is_no_answer |= self.text.len() + text.len() > LONGEST_REPLY;
+        if !self.is_no_answer {
+            self.text.push_str(text);
+        }
+    }
+
+    /// The answer in the task's terms. Half an answer may read like a whole one, so that only one that ended by itself
+    /// counts.
+    fn answer(&self, shape: &Shape, task: &Task) -> Option<Answer> {
+        let whole = !self.is_no_answer && self.ended == Some(FinishReason::Stop);
+        if whole { shape.read(&self.text, task) } else { None }
+    }
+}
+
+/// What the small models say.
+struct Opinion {
+    answer: Answer,
+    confidence: Confidence,
+    sure: bool,
+}
+
+/// A request that waits to be kept: its row still lacks the text and the opinion.
+struct Kept {
+    serving: Arc<Serving>,
+    input: Input,
+    opinion: Option<Opinion>,
+    row: NewCaptured,
+}
+
+/// What waits to be kept, and the thread that keeps it.
+pub(crate) struct Captures {
+    inbox: SyncSender<Message>,
+    waiting_bytes: Arc<AtomicUsize>,
+    not_captured: NotCaptured,
+}
+
+enum Message {
+    Keep(Box<Kept>),
+    /// Says when all that came before is kept.
+    Settle(Sender<()>),
+}
+
+impl Captures {
+    /// Starts the thread. It ends when this is dropped and all that waits is kept.
+    pub(crate) fn start(store: Store, not_captured: NotCaptured) -> Self {
+        let (inbox, messages) = sync_channel(MOST_WAITING);
+        let waiting_bytes = Arc::new(AtomicUsize::new(0));
+        let keeper = Keeper {
+            store,
+            runtime: tokio::runtime::Builder::new_current_thread().enable_time().build().ok(),
+            waiting_bytes: waiting_bytes.clone(),
+            not_captured: not_captured.clone(),
+        };
+        let started = std::thread::Builder::new()
+            .name("sprat-capture".to_owned())
+            .spawn(move || keeper.work(&messages));
+        if let Err(error) = started {
+            tracing::warn!("no texts can be kept: {error}");
+        }
+        Self { inbox, waiting_bytes, not_captured }
+    }
+
+    fn take(&self, kept: Kept) {
+        let bytes = kept.input.text.len();
+        let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = bytes <= LONGEST_TEXT && before.saturating_add(bytes) <= MOST_WAITING_BYTES;
+        let task = kept.row.task.clone();
+        if !fits || self.inbox.try_send(Message::Keep(Box::new(kept))).is_err() {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.not_captured.add(task.as_str(), 1);
+        }
+    }
+
+    /// Returns when all that has been taken is kept. Waits for the disk.
+    pub(crate) fn settle(&self) {
+        let (reply, kept) = channel();
+        if self.inbox.send(Message::Settle(reply)).is_ok() {
+            // A thread that is gone keeps nothing more.
+            let _ = kept.recv();
+        }
+    }
+}
+
+struct Keeper {
+    store: Store,
+    runtime: Option<Runtime>,
+    waiting_bytes: Arc<AtomicUsize>,
+    not_captured: NotCaptured,
+}
+
+impl Keeper {
+    fn work(self, inbox: &Receiver<Message>) {
+        while let Ok(first) = inbox.recv() {
+            let mut settles = Vec::new();
+            let mut rows = Vec::new();
+            let more = std::iter::from_fn(|| inbox.try_recv().ok());
+            for message in std::iter::once(first).chain(more).take(TOGETHER) {
+                match message {
+                    Message::Keep(kept) => {
+                        self.waiting_bytes.fetch_sub(kept.input.text.len(), Ordering::Relaxed);
+                        rows.push(self.row(*kept));
+                    }
+                    Message::Settle(reply) => settles.push(reply),
+                }
+            }
+            self.write(rows);
+            for reply in settles {
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    fn write(&self, rows: Vec<NewCaptured>) {
+        if rows.is_empty() {
+            return;
+        }
+        let tasks: Vec<_> = rows.iter().map(|row| row.task.clone()).collect();
+        if let Err(error) = self.store.captured().add(rows) {
+            tracing::debug!("texts could not be kept: {error}");
+            tasks.iter().for_each(|task| self.not_captured.add(task.as_str(), 1));
+        }
+    }
+
+    fn row(&self, kept: Kept) -> NewCaptured {
+        let opinion = kept.opinion.or_else(|| self.ask(&kept.serving, &kept.input, &kept.row.request));
+        NewCaptured {
+            text: redact(&kept.input.text, &kept.serving.task.capture.redact),
+            confidence: opinion.as_ref().map(|opinion| opinion.confidence),
+            would_answer: opinion.as_ref().is_some_and(|opinion| opinion.sure),
+            small: opinion.map(|opinion| opinion.answer),
+            ..kept.row
+        }
+    }
+
+    /// What the small models would have said; nobody is paid for it.
+    fn ask(&self, serving: &Serving, input: &Input, request: &RequestId) -> Option<Opinion> {
+        if serving.ladder.rungs.iter().any(|rung| rung.model.is_remote()) {
+            return None;
+        }
+        let cx = Context {
+            deadline: Instant::now() + SMALL_PATIENCE,
+            cancel: CancellationToken::new(),
+            request: request.clone(),
+        };
+        let climb = serving.ladder.climb(&cx, &serving.task, std::slice::from_ref(input), Reach::SmallOnly);
+        let climbed = self.runtime.as_ref()?.block_on(climb).pop()?;
+        let sure = climbed.end == End::Small;
+        climbed.own.map(|(_, own, confidence)| Opinion { answer: own.answer, confidence, sure })
+    }
+}

@@ -1,0 +1,78 @@
+//! Whether small answers are checked, and what is kept of it.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::json;
+use sprat_cascade::HeldBack;
+use sprat_store::Source;
+use sprat_task::{Answer, ReleaseId, Slice};
+
+use crate::fakes::World;
+
+fn release() -> ReleaseId {
+    ReleaseId { task: "tickets".into(), version: 3 }
+}
+
+#[tokio::test]
+async fn a_small_answer_that_is_drawn_is_asked_of_the_large_model_after_the_reply_and_charged() {
+    let world = World::new();
+    world.gateway.auditor().set_rate("tickets", 1.0);
+    let got = world.ask("refund 0.95").await;
+    assert_eq!(got.header("x-sprat-answered-by"), Some("linear"));
+    world.gateway.quiet().await;
+    let audits = world.store.audits().after(&release(), 0, 10).unwrap();
+    assert_eq!(audits.len(), 1);
+    assert_eq!(Some(audits[0].drawn.request.as_str()), got.header("x-request-id"));
+    assert_eq!((audits[0].differs(), audits[0].drawn.propensity), (Some(false), 1.0));
+    let ledger = world.ledger();
+    let audit = ledger.iter().find(|entry| entry.source == Source::Audit).unwrap();
+    assert_eq!(Some(audit.request.as_str()), got.header("x-request-id"));
+    assert_eq!(audit.cost.map(|cost| cost.micro()), Some(100));
+    assert_eq!(audit.baseline_all_large.map(|cost| cost.micro()), Some(0));
+}
+
+#[tokio::test]
+async fn an_audit_that_gets_no_answer_is_missing_and_not_bad() {
+    let world = World::new();
+    world.gateway.auditor().set_rate("tickets", 1.0);
+    world.large.is_slow.store(true, Ordering::SeqCst);
+    world.ask("refund 0.95").await;
+    world.gateway.quiet().await;
+    let audits = world.store.audits().after(&release(), 0, 10).unwrap();
+    assert_eq!(audits[0].large, Some(Err("no answer before the deadline".to_owned())));
+    assert_eq!(audits[0].differs(), None);
+}
+
+#[tokio::test]
+async fn what_the_large_model_answered_anyway_is_not_audited() {
+    let world = World::new();
+    world.gateway.auditor().set_rate("tickets", 1.0);
+    world.ask("refund 0.5").await;
+    world.gateway.quiet().await;
+    assert_eq!(world.store.audits().after(&release(), 0, 10).unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_part_that_was_taken_away_is_answered_by_the_large_model_and_compared() {
+    let world = World::serving(|serving| {
+        serving.ladder.held_back = vec![HeldBack { slice: Slice::Label("refund".into()), share: 0.0 }];
+        serving.task.slices_by = vec!["channel".to_owned()];
+    });
+    let ask = |text: &str| {
+        json!({"model": "tickets", "metadata": {"channel": "mail", "secret": "x"},
+               "messages": [{"role": "user", "content": text}]})
+    };
+    let got = world.chat(ask("refund 0.95")).await;
+    assert_eq!(
+        (got.header("x-sprat-answered-by"), got.header("x-sprat-escalated")),
+        (Some("large"), Some("true"))
+    );
+    world.chat(ask("delivery 0.95")).await;
+    world.gateway.quiet().await;
+    let audits = world.store.audits().after(&release(), 0, 10).unwrap();
+    let held = audits.iter().find(|audit| audit.drawn.held.is_some()).unwrap();
+    assert_eq!((&held.drawn.small, held.differs()), (&Answer::label("refund"), Some(false)));
+    assert_eq!(held.drawn.groups.iter().collect::<Vec<_>>(), [(&"channel".to_owned(), &"mail".to_owned())]);
+    let outcomes: Vec<&str> = world.ledger()[0].steps.iter().map(|step| step.outcome.word()).collect();
+    assert!(outcomes == ["held back", "last"] || outcomes == ["accepted"], "{outcomes:?}");
+}

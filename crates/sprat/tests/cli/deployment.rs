@@ -1,0 +1,203 @@
+//! Canary, shadow, promotion and rollback: what the terminal says, and what a running server does about it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sprat_store::{ShadowHour, ShadowSums};
+use sprat_task::{ReleaseId, Source, Status, read_task};
+
+use crate::registry::{NOON, TASK, release, workspace};
+use crate::workspace::{Workspace, shows};
+
+/// Only a server that does something else than the test expects makes a test wait so long.
+const PATIENCE: Duration = Duration::from_secs(100);
+
+/// Releases of no rungs that are bound to the task as it is.
+fn add(workspace: &Workspace, statuses: &[Status]) {
+    let task = read_task("tickets", &Source::new("t.toml", TASK), |_| Err(String::new())).unwrap();
+    for (version, status) in (1..).zip(statuses) {
+        let mut release = release(version, *status);
+        release.certificate.binding = sprat_learn::release::binding(&task, &[], None);
+        release.origin.code_version = env!("CARGO_PKG_VERSION").to_owned();
+        workspace.store().registry().add(&release).unwrap();
+    }
+}
+
+/// What a release saw while it watched.
+fn watched(workspace: &Workspace, version: u32, sums: ShadowSums) {
+    let release = ReleaseId { task: "tickets".into(), version };
+    workspace.store().shadow().add(&[ShadowHour { release, hour: NOON / 3_600_000, sums }]).unwrap();
+}
+
+#[test]
+fn a_release_is_tried_beside_the_live_one_and_every_step_is_in_the_history() {
+    let workspace = workspace();
+    add(&workspace, &[Status::Certified, Status::Certified, Status::Certified]);
+    assert_eq!(workspace.sprat(&["promote", "tickets", "1"]).code, 0);
+    shows!("shadow", workspace.sprat(&["shadow", "tickets", "2"]));
+    watched(
+        &workspace,
+        2,
+        ShadowSums {
+            requests: 1_200,
+            would_answer: 900,
+            compared: 850,
+            agreed: 833,
+            all_compared: 1_100,
+            all_agreed: 990,
+            skipped: 4,
+        },
+    );
+    shows!("status with a shadow", workspace.sprat(&["status", "tickets"]));
+    shows!("canary", workspace.sprat(&["canary", "tickets", "2", "--share", "10%", "--reason", "try"]));
+    shows!("canary with more", workspace.sprat(&["canary", "tickets", "--share", "0.5"]));
+    assert_eq!(workspace.sprat(&["shadow", "tickets"]).code, 0);
+    shows!("status with both", workspace.sprat(&["status", "tickets"]));
+    shows!("releases with every role", workspace.sprat(&["releases", "tickets"]));
+    let json = workspace.sprat(&["releases", "tickets", "--json"]).json();
+    assert_eq!(json["canary"], json!({"release": {"task": "tickets", "version": 2}, "share": 0.5}));
+    assert_eq!(json["shadow"], json!({"task": "tickets", "version": 3}));
+    assert_eq!(
+        (&json["watched"][0]["release"], &json["watched"][0]["coverage"]),
+        (&json!("tickets@2"), &json!(0.75))
+    );
+    shows!("rollback of a canary", workspace.sprat(&["rollback", "tickets", "--reason", "complaints"]));
+    shows!("end of the shadow", workspace.sprat(&["shadow", "tickets", "--end"]));
+    let json = workspace.sprat(&["status", "tickets", "--json"]).json();
+    let standing = &json["tasks"][0];
+    assert_eq!(
+        (&standing["live"], &standing["canary"], &standing["shadow"]),
+        (&json!("tickets@1"), &json!(null), &json!(null))
+    );
+    shows!("end of no canary", workspace.sprat(&["canary", "tickets", "--end"]));
+    shows!("end of no shadow", workspace.sprat(&["shadow", "tickets", "--end"]));
+}
+
+#[test]
+fn what_cannot_be_tried_is_refused_with_the_next_step() {
+    let workspace = workspace();
+    shows!("canary of nothing", workspace.sprat(&["canary", "tickets", "--share", "10%"]));
+    add(&workspace, &[Status::Certified, Status::Underpowered]);
+    assert_eq!(workspace.sprat(&["promote", "tickets", "1"]).code, 0);
+    shows!("canary that may not answer", workspace.sprat(&["canary", "tickets", "2", "--share", "10%"]));
+    shows!("canary that is live", workspace.sprat(&["canary", "tickets", "1", "--share", "10%"]));
+    shows!("canary without a share", workspace.sprat(&["canary", "tickets", "2"]));
+    shows!("canary of ten", workspace.sprat(&["canary", "tickets", "2", "--share", "10"]));
+    shows!("shadow that may not answer", workspace.sprat(&["shadow", "tickets", "2"]));
+    shows!("shadow that is live", workspace.sprat(&["shadow", "tickets", "1"]));
+}
+
+/// A server over a workspace; it ends with the test.
+struct Served {
+    child: Child,
+    clients: SocketAddr,
+    operators: SocketAddr,
+}
+
+impl Served {
+    fn start(workspace: &Workspace) -> Self {
+        let any = "127.0.0.1:0";
+        let mut child = workspace.start(&["serve", "--listen", any, "--management", any, "--json"]);
+        let mut text = String::new();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let told: Value = loop {
+            assert_ne!(lines.read_line(&mut text).unwrap(), 0, "it ended: {text}");
+            if let Ok(told) = serde_json::from_str(&text) {
+                break told;
+            }
+        };
+        let address = |key: &str, end: &str| {
+            let url = told[key].as_str().unwrap();
+            url.trim_start_matches("http://").trim_end_matches(end).parse().unwrap()
+        };
+        Self { child, clients: address("base_url", "/v1"), operators: address("management_url", "") }
+    }
+
+    fn send(address: SocketAddr, head: &str, body: &str) -> String {
+        let mut socket = TcpStream::connect(address).unwrap();
+        let length = body.len();
+        let head =
+            format!("{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+        socket.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        let mut reply = String::new();
+        socket.read_to_string(&mut reply).unwrap();
+        reply
+    }
+
+    /// The release that answers a user.
+    fn release(&self, user: &str) -> String {
+        let message = json!([{"role": "user", "content": "where is my parcel?"}]);
+        let body = json!({"model": "tickets", "messages": message, "user": user}).to_string();
+        let reply = Self::send(self.clients, "POST /v1/chat/completions", &body);
+        assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+        let header = reply.lines().find_map(|line| line.strip_prefix("x-sprat-release: "));
+        header.unwrap().to_owned()
+    }
+
+    /// Asks until this release answers: a server looks for changes each second.
+    fn until(&self, user: &str, release: &str) {
+        wait_for(release, || (self.release(user) == release).then_some(()));
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_running_server_takes_up_every_change_without_a_restart() {
+    let workspace = Workspace::learned();
+    let rows = workspace.read("rows.jsonl");
+    let fewer: Vec<&str> = rows.lines().take(rows.lines().count() * 9 / 10).collect();
+    workspace.write("fewer.jsonl", fewer.join("\n"));
+    let ran = workspace.sprat(&["learn", "tickets", "fewer.jsonl", "--require-certified", "--json"]);
+    assert_eq!(ran.json()["release"], "tickets@2", "{ran}");
+    let run = |arguments: &[&str]| {
+        let ran = workspace.sprat(arguments);
+        assert_eq!(ran.code, 0, "{ran}");
+    };
+    let served = Served::start(&workspace);
+    assert_eq!(served.release("ann"), "tickets@1");
+
+    run(&["shadow", "tickets", "2"]);
+    let standing = wait_for("something watched", || {
+        assert_eq!(served.release("ann"), "tickets@1");
+        let json = workspace.sprat(&["status", "tickets", "--json"]).json();
+        let standing = json["tasks"][0].clone();
+        (standing["shadow"]["requests"].as_u64() > Some(0)).then_some(standing)
+    });
+    assert_eq!(standing["shadow"]["release"], "tickets@2");
+    assert_eq!(
+        (&standing["shadow"]["coverage"], &standing["shadow"]["agreement"]),
+        (&json!(1.0), &json!(1.0))
+    );
+
+    run(&["canary", "tickets", "2", "--share", "100%"]);
+    served.until("ann", "tickets@2");
+    let readiness = Served::send(served.operators, "GET /health/readiness", "");
+    assert!(readiness.contains("\"share\":1.0") && readiness.contains("\"tickets@1\""), "{readiness}");
+
+    run(&["rollback", "tickets"]);
+    served.until("ann", "tickets@1");
+    run(&["promote", "tickets", "2"]);
+    served.until("ann", "tickets@2");
+    run(&["rollback", "tickets"]);
+    served.until("ann", "tickets@1");
+}
