@@ -187,8 +187,12 @@ fn promise(
     let name = &task.name;
     let Some(certificate) = certificate else {
         let next = match store.registry().releases(name)?.first() {
-            Some(newest) => {
+            Some(newest) if newest.certificate.allows_small_answers() => {
                 format!("sprat promote {name} {} makes the newest release live", newest.id.version)
+            }
+            Some(newest) => {
+                let Certificate { status, .. } = newest.certificate;
+                format!("{} is {status}; {}", newest.id, next_step(task, &newest.certificate))
             }
             None => format!("sprat learn {name} ROWS"),
         };
