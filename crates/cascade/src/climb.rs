@@ -88,7 +88,14 @@ impl Ladder {
         climbs
     }
 
-    /// The same, telling of each climb once, as soon as it has ended: those that the rungs answer first, then the large
+    /// Sends a climb that the rungs have left open on to the end of the ladder: what [`climb`](Self::climb) does last,
+    /// for a caller who must know before it that the large model will be asked.
+    pub async fn climb_on(&self, cx: &Context, task: &Task, input: &Input, start: Climbed) -> Climbed {
+        let ended = self.end(cx, task, vec![(0, input)], vec![start], Reach::LargeOnly).await;
+        ended.into_iter().next().map_or_else(Climbed::starting, |(_, climbed)| climbed)
+    }
+
+    /// The same as [`climb`](Self::climb), telling of each climb once, as soon as it has ended: those that the rungs answer first, then the large
     /// model's, one by one, `pace.at_once` of them under way. What a caller keeps when told is not lost with the rest.
     /// Once `pace.stop` is cancelled the large model is asked nothing new; climbs that never got to it are not told of.
     pub async fn climb_telling(

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Gateway;
 use crate::error::Refusal;
+use crate::keys::Lease;
 use crate::record::now_unix_ms;
 
 /// A request as it arrived, its body whole.
@@ -25,6 +26,8 @@ pub struct Arrival {
     pub body: Bytes,
     /// The room that the body takes, to be held as long as the body is.
     pub room: Option<OwnedSemaphorePermit>,
+    /// The key it showed, where keys are asked for.
+    pub lease: Option<Lease>,
 }
 
 impl FromRequest<Arc<Gateway>> for Arrival {
@@ -32,10 +35,11 @@ impl FromRequest<Arc<Gateway>> for Arrival {
 
     async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Refusal> {
         let limit = gateway.settings.client_timeout;
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        let lease = head.extensions.remove();
         let reading = tokio::time::timeout(limit, read(gateway, body));
         let (body, room) = reading.await.map_err(|_| Refusal::too_slow(limit))??;
-        Ok(Self { headers: head.headers, body, room })
+        Ok(Self { headers: head.headers, body, room, lease })
     }
 }
 
@@ -86,6 +90,8 @@ pub struct Accepted {
     pub max_error: Option<f64>,
     /// Its place among the requests under way, held to the last byte of the reply.
     pub place: Arc<OwnedSemaphorePermit>,
+    /// Whose it is, where keys are asked for.
+    pub lease: Option<Lease>,
 }
 
 /// Who may answer.
@@ -125,7 +131,8 @@ impl Accepted {
         let deadline = began + gateway.settings.deadline;
         let cx = Context { deadline, cancel: CancellationToken::new(), request: id.clone() };
         let time_unix_ms = now_unix_ms();
-        Ok(Self { id, cx, began, time_unix_ms, mode, max_error, place: Arc::new(place) })
+        let (place, lease) = (Arc::new(place), arrival.lease.clone());
+        Ok(Self { id, cx, began, time_unix_ms, mode, max_error, place, lease })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sprat_cascade::{Climbed, End, Reach, Serving};
-use sprat_task::{Input, Outcome};
+use sprat_task::{Input, Outcome, Usage};
 
 use crate::Gateway;
 use crate::accept::{Accepted, Mode};
@@ -11,6 +11,7 @@ use crate::audit;
 use crate::decode::Call;
 use crate::error::Refusal;
 use crate::pass::{self, Passed};
+use crate::quote;
 use crate::record::Record;
 use crate::resolve::{Question, Route};
 
@@ -32,13 +33,16 @@ pub async fn answer(
 ) -> Result<Answered, Refusal> {
     match route {
         Route::Task { serving, question, .. } => {
-            let climbed = decide(accepted, serving, question, record).await;
+            let climbed = decide(accepted, serving, question, record).await?;
             audit::watch(gateway, accepted, serving, &question.input, &climbed);
             say(serving, climbed).map(|climbed| Answered::Decided(Box::new(climbed)))
         }
         Route::Recognised { serving, reading, lowered, remote, .. } => {
             let start = match reading {
-                Some(reading) if *lowered => below(accepted, serving, &reading.input).await,
+                Some(reading) if *lowered => {
+                    let reach = reach(accepted, serving, true);
+                    through_the_rungs(accepted, serving, &reading.input, reach).await
+                }
                 _ => Climbed::starting(),
             };
             if start.end == End::Small {
@@ -75,18 +79,36 @@ pub(crate) fn reach(accepted: &Accepted, serving: &Serving, single: bool) -> Rea
     }
 }
 
-async fn decide(accepted: &Accepted, serving: &Serving, question: &Question, record: Record) -> Climbed {
-    let inputs = std::slice::from_ref(&question.input);
-    let climb =
-        serving.ladder.climb(&accepted.cx, &serving.task, inputs, reach(accepted, serving, question.single));
-    let climbed = climb.await.pop().unwrap_or_else(Climbed::starting);
+async fn decide(
+    accepted: &Accepted,
+    serving: &Serving,
+    question: &Question,
+    mut record: Record,
+) -> Result<Climbed, Refusal> {
+    let (task, input) = (&serving.task, &question.input);
+    let reach = reach(accepted, serving, question.single);
+    let mut climbed = through_the_rungs(accepted, serving, input, reach).await;
+    if climbed.end != End::Small && reach != Reach::BelowTheEnd {
+        let models = serving.ladder.last.models();
+        if let Some(large) = models.first() {
+            // A small answer costs what it costs; only here is there anything to reserve.
+            let most = models.iter().map(|model| model.at_most(task, input)).reduce(quote::together);
+            let most = most.unwrap_or(Usage::UNKNOWN);
+            if let Err(refusal) = record.reserve(accepted, &climbed.steps, large.id(), most).await {
+                record.not_asked(&climbed);
+                return Err(refusal);
+            }
+            record.asking_large(&climbed.steps, large.id());
+        }
+        climbed = serving.ladder.climb_on(&accepted.cx, task, input, climbed).await;
+    }
     record.finish(&climbed);
-    climbed
+    Ok(climbed)
 }
 
-/// The rungs alone, for a call that is passed on as it came where they don't answer.
-async fn below(accepted: &Accepted, serving: &Serving, input: &Input) -> Climbed {
-    match reach(accepted, serving, true) {
+/// The rungs alone, as far as they may answer.
+async fn through_the_rungs(accepted: &Accepted, serving: &Serving, input: &Input, reach: Reach) -> Climbed {
+    match reach {
         Reach::LargeOnly => Climbed::starting(),
         _ => {
             let inputs = std::slice::from_ref(input);

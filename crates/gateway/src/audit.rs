@@ -205,6 +205,9 @@ fn charge(gateway: &Gateway, serving: &Serving, audit: &NewAudit, climbed: &Clim
         baseline_is_estimated: false,
         provenance: serving.provenance,
         latency_us: climbed.steps.iter().map(|step| step.latency_us).sum(),
+        // A check is the owner's, whoever's answer it checks.
+        key: None,
+        held: None,
     };
     if gateway.store.ledger().append(&entry).is_err() {
         gateway.metrics.not_recorded();

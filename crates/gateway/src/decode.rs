@@ -41,7 +41,7 @@ impl Call {
 
 /// Reads a chat call.
 pub fn decode(arrival: Arrival) -> Result<Call, Refusal> {
-    let Arrival { headers, body: raw, room } = arrival;
+    let Arrival { headers, body: raw, room, .. } = arrival;
     let chat: ChatRequest = parse_body(&raw).map_err(|error| {
         Refusal::request(format!("the body can't be read as a chat completion request: {error}"))
     })?;

@@ -19,8 +19,10 @@ use crate::decode::Call;
 use crate::error::Refusal;
 
 /// Request headers that end here: they are about this connection, or ours.
-const KEPT_HERE: [&str; 8] = [
+const KEPT_HERE: [&str; 10] = [
     "authorization",
+    "x-api-key",
+    "api-key",
     "cookie",
     "host",
     "content-length",

@@ -5,8 +5,12 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use sprat_task::ModelError;
+use sprat_task::calendar::day;
+use sprat_task::{Budget, ModelError, Money};
 use sprat_wire::openai::error::ErrorBody;
+
+use crate::budget::TooMuch;
+use crate::limits::Reached;
 
 /// Why a request gets no answer.
 #[derive(Debug)]
@@ -92,6 +96,83 @@ impl Refusal {
         Self { should_retry: Some(false), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, body) }
     }
 
+    /// A request without a key that opens this gateway.
+    pub fn key(why: &str) -> Self {
+        let body = ErrorBody::new(INVALID, why).with_code("invalid_api_key");
+        Self { should_retry: Some(false), ..Self::new(StatusCode::UNAUTHORIZED, body) }
+    }
+
+    /// A key that may not use what it names.
+    pub fn not_allowed(key: &str, name: &str) -> Self {
+        let message = format!("key `{key}` may not use `{name}`");
+        let body = ErrorBody::new(INVALID, message).with_param("model").with_code("not_allowed");
+        Self { should_retry: Some(false), ..Self::new(StatusCode::FORBIDDEN, body) }
+    }
+
+    /// A key with a budget, and a model of which nobody knows what it costs.
+    pub fn no_price(key: &str, model: &str) -> Self {
+        let message = format!(
+            "key `{key}` has a budget, and nobody knows beforehand what a call of `{model}` costs; \
+             with a `price` in sprat.toml it can be used"
+        );
+        let body = ErrorBody::new(INVALID, message).with_param("model").with_code("price_unknown");
+        Self { should_retry: Some(false), ..Self::new(StatusCode::FORBIDDEN, body) }
+    }
+
+    /// A budget that has no room for a call that may cost `most`.
+    pub fn quota(key: &str, budget: Budget, too_much: TooMuch, most: Money, unix_ms: i64) -> Self {
+        let left = match too_much.left {
+            Money::ZERO => format!("key `{key}` has nothing left of its {budget}"),
+            left => format!(
+                "this call may cost up to {most}, and key `{key}` has {left} left of its {budget}; \
+                 a smaller `max_tokens` may fit"
+            ),
+        };
+        let renewed = match budget.per.next(unix_ms) {
+            Some(next) => format!("the budget is renewed on {} at 00:00 UTC", day(next)),
+            None => "the budget is not renewed".to_owned(),
+        };
+        let body = ErrorBody::new(QUOTA, format!("{left}; {renewed}")).with_code(QUOTA);
+        Self { should_retry: Some(false), ..Self::new(StatusCode::TOO_MANY_REQUESTS, body) }
+    }
+
+    /// A budget all of whose rest was reserved by calls under way for as long as an answer was wanted.
+    pub fn budget_reserved(key: &str) -> Self {
+        let message = format!("what is left of the budget of key `{key}` is reserved by its other calls");
+        let body = ErrorBody::new("requests", message).with_code("rate_limit_exceeded");
+        Self { retry_after_ms: Some(1_000), ..Self::new(StatusCode::TOO_MANY_REQUESTS, body) }
+    }
+
+    /// A key that asks too often, or for too much at once.
+    pub fn rate(key: &str, reached: Reached) -> Self {
+        let millis = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+        let (kind, message, wait) = match reached {
+            Reached::Requests(most, wait) => {
+                ("requests", format!("key `{key}` may ask {most} times a minute"), Some(millis(wait)))
+            }
+            Reached::AtOnce(most) => {
+                ("requests", format!("key `{key}` may have {most} requests under way at once"), Some(1_000))
+            }
+            Reached::Tokens(most, wait) => {
+                ("tokens", format!("key `{key}` may use {most} tokens a minute"), Some(millis(wait)))
+            }
+            Reached::TooManyTokens(most) => (
+                "tokens",
+                format!(
+                    "this call may use more than the {most} tokens a minute of key `{key}`; \
+                     a smaller `max_tokens` may fit"
+                ),
+                None,
+            ),
+        };
+        let body = ErrorBody::new(kind, message).with_code("rate_limit_exceeded");
+        Self {
+            retry_after_ms: wait,
+            should_retry: wait.is_none().then_some(false),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, body)
+        }
+    }
+
     /// Our own fault.
     pub fn ours(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorBody::new("server_error", message))
@@ -113,6 +194,7 @@ impl Refusal {
 }
 
 const INVALID: &str = "invalid_request_error";
+const QUOTA: &str = "insufficient_quota";
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -121,6 +203,9 @@ impl IntoResponse for Refusal {
         if let Some(ms) = self.retry_after_ms {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000)));
             headers.insert("retry-after-ms", HeaderValue::from(ms));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(retry) = self.should_retry {
             headers.insert("x-should-retry", HeaderValue::from_static(if retry { "true" } else { "false" }));

@@ -15,6 +15,8 @@
 //!
 //! | question | file |
 //! |---|---|
+//! | Whose request is it? Asked before its body is read. | [`keys`] |
+//! | How often may it ask, and for how much? | [`limits`], [`quote`], [`budget`] |
 //! | What answers now? Exchanged while requests run. | [`current`] |
 //! | Was a small answer right? | [`audit`] |
 //! | What would a release have answered that only watches? | [`watch`] |
@@ -29,6 +31,7 @@ pub mod accept;
 pub mod answer;
 mod attempt;
 pub mod audit;
+pub mod budget;
 pub mod capture;
 mod connection;
 pub mod current;
@@ -38,8 +41,11 @@ mod dialect;
 pub mod encode;
 pub mod error;
 pub mod feedback;
+pub mod keys;
+pub mod limits;
 pub mod metrics;
 pub mod pass;
+pub mod quote;
 pub mod record;
 mod relay;
 pub mod resolve;
@@ -53,7 +59,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
@@ -65,11 +71,13 @@ use current::Current;
 use decode::decode;
 use encode::encode;
 use error::Refusal;
+use keys::Keyring;
 use metrics::Metrics;
 use record::Record;
-use resolve::resolve;
+use resolve::{permitted, resolve};
 pub use server::{Addresses, Server};
 use sprat_store::Store;
+use sprat_task::KeySecret;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use watch::{Watch, Watching};
@@ -123,17 +131,19 @@ pub struct Gateway {
     /// Where clients connect; unknown until the sockets are bound.
     pub(crate) clients: OnceLock<SocketAddr>,
     pub(crate) watching: Arc<Watching>,
+    pub(crate) keys: Keyring,
 }
 
 impl Gateway {
-    /// A gateway over a store, with nothing loaded yet.
+    /// A gateway over a store, with nothing to answer with loaded yet. Where the store has keys it is open to nobody
+    /// until it [can recognise them](Self::with_secret).
     pub fn new(settings: Settings, store: Store) -> Self {
         let places = Arc::new(Semaphore::new(settings.most_at_once));
         let room = settings.bodies_limit.div_ceil(1024).min(Semaphore::MAX_PERMITS);
         let room = Arc::new(Semaphore::new(room));
         let metrics = Metrics::default();
         let captures = Captures::start(store.clone(), metrics.not_captured());
-        Self {
+        let gateway = Self {
             settings,
             current: Current::default(),
             store,
@@ -145,6 +155,27 @@ impl Gateway {
             places,
             room,
             clients: OnceLock::new(),
+            keys: Keyring::new(None),
+        };
+        gateway.load_keys_or_warn();
+        gateway
+    }
+
+    /// The same, recognising keys by the workspace's secret.
+    pub fn with_secret(mut self, secret: KeySecret) -> Self {
+        self.keys = Keyring::new(Some(secret));
+        self.load_keys_or_warn();
+        self
+    }
+
+    /// Reads the store's keys now, rather than within a second or so. Waits for the disk.
+    pub fn load_keys(&self) -> Result<(), String> {
+        self.keys.load(&self.store)
+    }
+
+    fn load_keys_or_warn(&self) {
+        if let Err(why) = self.load_keys() {
+            tracing::warn!("nobody comes in until the keys can be read: {why}");
         }
     }
 
@@ -197,6 +228,7 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/v1/feedback", post(feedback::feedback))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
+        .layer(from_fn_with_state(gateway.clone(), keys::admit))
         .layer(map_response(encode::always_named))
         .with_state(gateway)
 }
@@ -222,7 +254,7 @@ async fn chat(State(gateway): State<Arc<Gateway>>, arrival: Arrival) -> Response
     let id = accepted.id.clone();
     let answered: Result<Response, Refusal> = async {
         let call = decode(arrival)?;
-        let route = resolve(&gateway.current.deployed(), &accepted, &call)?;
+        let route = permitted(&accepted, resolve(&gateway.current.deployed(), &accepted, &call)?)?;
         let record =
             Record::begin(&gateway, &accepted, &route).capturing(Capture::begin(&accepted, &route, &call));
         let answered = answer(&gateway, &accepted, &route, &call, record).await?;

@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use sprat_cascade::Serving;
 use sprat_store::{LedgerEntry, ShadowSums};
-use sprat_task::ReleaseId;
+use sprat_task::{KeyId, Money, ReleaseId};
 
 use crate::Gateway;
 
@@ -43,9 +43,26 @@ struct OfRelease {
     release: String,
 }
 
+/// Names of keys are given by whoever runs the gateway, never by clients.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfKey {
+    key: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedTo {
+    /// Empty where the request showed no key of ours.
+    key: String,
+    why: &'static str,
+}
+
 /// The counters.
 pub struct Metrics {
     registry: Registry,
+    by_key: Family<OfKey, Counter>,
+    key_cost: Family<OfKey, Counter>,
+    key_unknown_cost: Family<OfKey, Counter>,
+    refused: Family<RefusedTo, Counter>,
     requests: Family<Ended, Counter>,
     cost: Family<OfTask, Counter>,
     unknown_cost: Family<OfTask, Counter>,
@@ -75,6 +92,10 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("sprat");
         let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
         let metrics = Self {
+            by_key: Family::default(),
+            key_cost: Family::default(),
+            key_unknown_cost: Family::default(),
+            refused: Family::default(),
             requests: Family::default(),
             cost: Family::default(),
             unknown_cost: Family::default(),
@@ -119,6 +140,22 @@ impl Default for Metrics {
             "Streams that ended with an error after they had begun",
             metrics.cut.clone(),
         );
+        registry.register("key_requests", "Requests, by key", metrics.by_key.clone());
+        registry.register(
+            "key_cost_micro_usd",
+            "What a key's requests cost, where known",
+            metrics.key_cost.clone(),
+        );
+        registry.register(
+            "key_cost_unknown",
+            "A key's requests whose cost is unknown",
+            metrics.key_unknown_cost.clone(),
+        );
+        registry.register(
+            "refused",
+            "Requests refused for their key, its limits or its budget",
+            metrics.refused.clone(),
+        );
         registry.register(
             "not_recorded",
             "Requests that the ledger could not keep",
@@ -146,6 +183,28 @@ impl Metrics {
             }
         }
         self.duration.get_or_create(&task).observe(entry.latency_us as f64 / 1e6);
+        if let Some(key) = &entry.key {
+            self.ended_for_key(key, entry.cost);
+        }
+    }
+
+    /// A request was refused, for its key's sake.
+    pub(crate) fn refused(&self, key: Option<&KeyId>, why: &'static str) {
+        let key = key.map(ToString::to_string).unwrap_or_default();
+        self.refused.get_or_create(&RefusedTo { key, why }).inc();
+    }
+
+    fn ended_for_key(&self, key: &KeyId, cost: Option<Money>) {
+        let key = OfKey { key: key.to_string() };
+        self.by_key.get_or_create(&key).inc();
+        match cost {
+            Some(cost) => {
+                self.key_cost.get_or_create(&key).inc_by(u64::try_from(cost.micro()).unwrap_or(0));
+            }
+            None => {
+                self.key_unknown_cost.get_or_create(&key).inc();
+            }
+        }
     }
 
     pub(crate) fn watched(&self, release: &ReleaseId, sums: &ShadowSums) {

@@ -18,8 +18,9 @@ use crate::decode::Call;
 use crate::dialect::Dialect;
 use crate::encode;
 use crate::error::Refusal;
+use crate::quote;
 use crate::record::{NO_TASK, Record};
-use crate::resolve;
+use crate::resolve::{self, Route};
 
 /// A remote model's reply.
 pub struct Passed {
@@ -51,6 +52,16 @@ pub async fn chat(
             // A stand-in that can't be asked this leaves the failure as it is.
             Err(_) => continue,
         };
+        let most = quote::chat(remote, call.raw.len(), &call.chat);
+        match record.reserve(accepted, &climbed.steps, remote.upstream.id(), most).await {
+            Ok(()) => {}
+            Err(refusal) if setback.is_none() => {
+                record.not_asked(&climbed);
+                return Err(refusal);
+            }
+            // Nor does one that the key can't pay for.
+            Err(_) => continue,
+        }
         record.asking(&climbed.steps, remote);
         let mut asked = Asked::about_to(remote, climbed);
         let patience = accepted.cx.sharing(chain.len() - place, Instant::now()).deadline;
@@ -106,11 +117,13 @@ async fn pass_other(
         return Err(Refusal::field("model", "`model` must name a model"));
     };
     let remote = resolve::remote(&gateway.current.deployed(), name)?;
+    resolve::permitted(accepted, Route::Remote(remote.clone()))?;
     if remote.protocol != Protocol::OpenAi {
         return Err(Refusal::field("model", format!("`{name}` doesn't serve {path}")));
     }
     let mut record = Record::of(gateway, accepted, TaskName::from(NO_TASK), remote.provenance);
     let (request, dialect) = Dialect::as_it_is(path, &arrival.headers, &raw, &remote.model)?;
+    record.reserve(accepted, &[], remote.upstream.id(), quote::other(&remote, raw.len())).await?;
     record.asking(&[], &remote);
     let mut asked = Asked::about_to(&remote, Climbed::starting());
     // Nobody stands in here: vectors of another model mean something else.

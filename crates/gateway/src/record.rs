@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use sprat_cascade::{Account, Climbed, End, Remote};
+use sprat_cascade::{Account, Climbed, End, Remote, Spent};
 use sprat_store::{Ending, LedgerEntry, Source};
 use sprat_task::{ModelError, ModelId, Money, Outcome, Provenance, Step, TaskName, Usage};
 use tokio::sync::OwnedSemaphorePermit;
@@ -11,6 +11,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::Gateway;
 use crate::accept::Accepted;
 use crate::capture::Capture;
+use crate::error::Refusal;
+use crate::keys::{Hold, Lease};
 use crate::resolve::Route;
 
 /// The task of a request that is nobody's: no file of a task can have this name.
@@ -25,6 +27,8 @@ pub struct Record {
     began: Instant,
     asking: Option<(ModelId, Instant)>,
     capture: Option<Box<Capture>>,
+    lease: Option<Lease>,
+    hold: Option<Hold>,
     _place: Arc<OwnedSemaphorePermit>,
 }
 
@@ -41,9 +45,6 @@ impl Record {
         record.estimate = serving.and_then(|serving| serving.large_estimate);
         if let Some(entry) = &mut record.entry {
             entry.release = serving.and_then(|serving| serving.release.clone());
-        }
-        if let Route::Task { serving, .. } = route {
-            record.asking = serving.task.large().map(|large| (large.clone(), accepted.began));
         }
         record
     }
@@ -64,6 +65,8 @@ impl Record {
             baseline_is_estimated: false,
             provenance,
             latency_us: 0,
+            key: accepted.lease.as_ref().map(|lease| lease.id().clone()),
+            held: None,
         };
         Self {
             gateway: gateway.clone(),
@@ -72,16 +75,45 @@ impl Record {
             began: accepted.began,
             asking: None,
             capture: None,
+            lease: accepted.lease.clone(),
+            hold: None,
             _place: accepted.place.clone(),
         }
     }
 
+    /// Reserves what asking `model` may use at most, after these steps. Nothing may be asked where this is refused.
+    pub async fn reserve(
+        &mut self,
+        accepted: &Accepted,
+        steps: &[Step],
+        model: &ModelId,
+        most: Usage,
+    ) -> Result<(), Refusal> {
+        let Some(lease) = &self.lease else { return Ok(()) };
+        let (model, so_far) = (model.as_str(), Spent::of(steps));
+        let reserved = match &mut self.hold {
+            Some(hold) => hold.ask_another(accepted, model, most, so_far),
+            None => lease.reserve(accepted, model, most, so_far).await.map(|hold| self.hold = Some(hold)),
+        };
+        if reserved.is_err() {
+            self.gateway.metrics.refused(Some(lease.id()), "budget");
+        }
+        reserved
+    }
+
     /// From here on a remote model is being asked, after these steps: what it costs is unknown until it has answered.
     pub fn asking(&mut self, steps: &[Step], remote: &Remote) {
-        self.asking = Some((remote.upstream.id().clone(), Instant::now()));
+        self.asking_large(steps, remote.upstream.id());
+        if let Some(entry) = &mut self.entry {
+            entry.provenance = entry.provenance.weaker(remote.provenance);
+        }
+    }
+
+    /// The same, of a task's large model, whose provenance is known.
+    pub fn asking_large(&mut self, steps: &[Step], model: &ModelId) {
+        self.asking = Some((model.clone(), Instant::now()));
         if let Some(entry) = &mut self.entry {
             entry.steps = steps.to_vec();
-            entry.provenance = entry.provenance.weaker(remote.provenance);
         }
     }
 
@@ -94,6 +126,14 @@ impl Record {
     /// Where what the large model says is listened to.
     pub fn capture(&mut self) -> Option<&mut Capture> {
         self.capture.as_deref_mut()
+    }
+
+    /// The large model was not asked, because the key may not spend that. What the rungs did is recorded; where there
+    /// was none, there is nothing to record.
+    pub fn not_asked(self, climbed: &Climbed) {
+        if !climbed.steps.is_empty() {
+            self.finish(climbed);
+        }
     }
 
     /// The request has ended like this.
@@ -111,6 +151,11 @@ impl Record {
         entry.baseline_all_large = account.all_large;
         entry.baseline_is_estimated = account.all_large_is_estimated;
         entry.latency_us = micros(self.began);
+        match (self.hold.take(), &self.lease) {
+            (Some(hold), _) => entry.held = hold.settle(&entry),
+            (None, Some(lease)) => lease.charge(&entry),
+            (None, None) => {}
+        }
         self.gateway.metrics.ended(&entry);
         if self.gateway.store.ledger().append(&entry).is_err() {
             // The answer is worth more than its record; the store counts what it could not keep.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use sprat_cascade::{Deployment, Remote, Serving};
 use sprat_task::{Input, Sha256Hex, Task};
 use sprat_wire::openai::chat::{ChatRequest, Content, Message, ResponseFormatKind, Role};
@@ -15,6 +15,7 @@ use crate::accept::Accepted;
 use crate::current::ByName;
 use crate::decode::Call;
 use crate::error::Refusal;
+use crate::keys::Lease;
 use crate::shape::Shape;
 
 /// The name that leaves the choice to us: a task that recognises the call, else the large model.
@@ -124,6 +125,14 @@ pub fn resolve(deployed: &ByName, accepted: &Accepted, call: &Call) -> Result<Ro
     })
 }
 
+/// The same route, where the request's key may take it.
+pub fn permitted(accepted: &Accepted, route: Route) -> Result<Route, Refusal> {
+    match &accepted.lease {
+        None => Ok(route),
+        Some(lease) => lease.may_take(route),
+    }
+}
+
 /// The remote model of a name: as declared, or what its provider calls it, with or without the provider before a `/`.
 pub fn remote(deployed: &ByName, name: &str) -> Result<Arc<Remote>, Refusal> {
     let by_provider = |name: &str| deployed.remotes.values().find(|remote| remote.model == name);
@@ -135,21 +144,25 @@ pub fn remote(deployed: &ByName, name: &str) -> Result<Arc<Remote>, Refusal> {
     found.cloned().ok_or_else(|| Refusal::no_model(name, &names(deployed)))
 }
 
-/// `GET /v1/models`: everything that `model` may name.
-pub async fn models(State(gateway): State<Arc<Gateway>>) -> Json<ModelList> {
+/// `GET /v1/models`: everything that `model` may name, as far as the key may use it.
+pub async fn models(State(gateway): State<Arc<Gateway>>, lease: Option<Extension<Lease>>) -> Json<ModelList> {
     let deployed = gateway.current.deployed();
     let entry = |name: &str, owner: &str| ModelEntry::new(name, 0, owner);
     let tasks = deployed.tasks.keys().map(|name| entry(name, "sprat"));
     let remotes = deployed.remotes.keys().map(|name| entry(name, "upstream"));
-    Json(ModelList::new(tasks.chain(remotes).chain([entry(AUTO, "sprat")]).collect()))
+    let may_name =
+        |entry: &ModelEntry| lease.as_ref().is_none_or(|Extension(lease)| lease.may_name(&entry.id));
+    let all = tasks.chain(remotes).filter(may_name).chain([entry(AUTO, "sprat")]);
+    Json(ModelList::new(all.collect()))
 }
 
 /// `GET /v1/models/{name}`: one of them.
 pub async fn model(
     State(gateway): State<Arc<Gateway>>,
+    lease: Option<Extension<Lease>>,
     Path(name): Path<String>,
 ) -> Result<Json<ModelEntry>, Refusal> {
-    let Json(list) = models(State(gateway.clone())).await;
+    let Json(list) = models(State(gateway.clone()), lease).await;
     let named = list.data.into_iter().find(|entry| entry.id == name);
     named.map(Json).ok_or_else(|| Refusal::no_model(&name, &names(&gateway.current.deployed())))
 }

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::{Manners, serve};
+use crate::keys::Keyring;
 use crate::{Gateway, management, routes};
 
 /// Streams that still run this long after the wish to stop are cut.
@@ -66,6 +67,9 @@ impl Server {
         // Bound once, so that nobody has said it before.
         let _ = gateway.clients.set(clients.local_addr()?);
         gateway.current.load(loader.as_ref()).await.map_err(ServeError::Load)?;
+        let reading = gateway.clone();
+        let read = tokio::task::spawn_blocking(move || reading.load_keys()).await;
+        read.unwrap_or_else(|error| Err(error.to_string())).map_err(ServeError::Load)?;
         Ok(Self { gateway, loader, clients, operators })
     }
 
@@ -94,11 +98,12 @@ impl Server {
             let (gateway, leaving) = (gateway.clone(), leaving.clone());
             tokio::spawn(async move { gateway.watching.keep(&gateway.store, &leaving).await })
         };
+        let keys = tokio::spawn(Keyring::follow(gateway.clone(), cancel.clone()));
         let watched = Manners { most: OPERATORS, ..manners };
         let operating =
             tokio::spawn(serve(operators, management(gateway.clone()), watched, CancellationToken::new()));
         serve(clients, routes(gateway.clone()), manners, cancel).await;
-        let _ = following.await;
+        let _ = tokio::join!(following, keys);
         operating.abort();
         leaving.cancel();
         let _ = keeping.await;

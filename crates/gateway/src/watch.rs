@@ -238,6 +238,8 @@ impl Watch {
             baseline_is_estimated: false,
             provenance: serving.provenance,
             latency_us: crate::record::micros(began),
+            key: None,
+            held: None,
         };
         if self.gateway.store.ledger().append(&entry).is_err() {
             self.gateway.metrics.not_recorded();

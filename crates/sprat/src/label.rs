@@ -181,6 +181,8 @@ fn record(
         baseline_is_estimated: false,
         provenance: large.provenance(),
         latency_us,
+        key: None,
+        held: None,
     };
     Ok(store.ledger().append(&entry)?)
 }

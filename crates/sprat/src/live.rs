@@ -203,6 +203,8 @@ impl Live {
             baseline_is_estimated: account.all_large_is_estimated,
             provenance: self.provenance(),
             latency_us: climbed.steps.iter().map(|step| step.latency_us).sum(),
+            key: None,
+            held: None,
         }
     }
 

@@ -86,5 +86,7 @@ fn entry(thread: u32, number: u32) -> LedgerEntry {
         baseline_is_estimated: false,
         provenance: Provenance::Simulated,
         latency_us: u64::from(number) % 5_000,
+        key: None,
+        held: None,
     }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong with what is remembered, and what to do about it. Nothing here is ever repaired by deleting.
 
-use sprat_task::{ReleaseId, TaskName};
+use sprat_task::{KeyId, ReleaseId, TaskName};
 
 /// Why something could not be remembered or recalled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +91,12 @@ pub enum StoreError {
     /// A release that is live answers everything already, and is nothing beside itself.
     #[error("{0} is live already")]
     IsLive(ReleaseId),
+    /// There is no such key.
+    #[error("there is no key `{0}`")]
+    NoKey(KeyId),
+    /// The name was given to a key before.
+    #[error("there is already a key `{0}`")]
+    KeyExists(KeyId),
     /// Another process works on the same bulk run.
     #[error("another process is working on this run, begun with output `{output}`")]
     RunInProgress {
@@ -131,6 +137,10 @@ impl StoreError {
             Self::IsLive(id) => format!("`sprat releases {}` lists the others", id.task),
             Self::NoRelease(id) => format!("see `sprat releases {}`", id.task),
             Self::NothingBefore(task) => format!("see `sprat releases {task}`, and promote the one you want"),
+            Self::NoKey(_) => "`sprat keys list` names them".to_owned(),
+            Self::KeyExists(id) => format!(
+                "choose another name: the ledger tells spending apart by it, also after a key is revoked; `sprat keys rotate {id}` gives it another secret"
+            ),
             Self::RunInProgress { .. } => "wait for it, or write to another output".to_owned(),
             Self::Damaged { .. } => {
                 "put a backup of the database in its place, or move it away and learn again; nothing was deleted"

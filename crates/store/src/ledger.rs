@@ -1,5 +1,6 @@
 //! What every request did and cost. No text: who answered, in which steps, for how much, how fast.
 
+mod by_key;
 mod entry;
 mod latency;
 mod rollup;
@@ -19,6 +20,7 @@ use crate::spool::{Batch, End, Lost};
 use crate::store::Store;
 use crate::writer::ENOUGH_RECORDS;
 
+pub use by_key::KeyTotals;
 pub use entry::{Ending, LedgerEntry, Source, Spend};
 pub use latency::Latency;
 pub use search::{Found, Search};
@@ -184,9 +186,9 @@ fn insert(group: &Connection, entry: &LedgerEntry) -> Result<(), Fault> {
     group
         .prepare_cached(
             "INSERT INTO ledger (request, task, release, time_unix_ms, source, ending, answered_by, cost, baseline,
-                                 baseline_is_estimated, provenance, latency_us, steps)
+                                 baseline_is_estimated, provenance, latency_us, steps, key, held)
              VALUES (:request, :task, :release, :time, :source, :ending, :answered_by, :cost, :baseline,
-                     :estimated, :provenance, :latency, :steps)",
+                     :estimated, :provenance, :latency, :steps, :key, :held)",
         )?
         .execute(named_params! {
             ":request": entry.request.as_str(),
@@ -202,6 +204,8 @@ fn insert(group: &Connection, entry: &LedgerEntry) -> Result<(), Fault> {
             ":provenance": to_word("provenance", &entry.provenance)?,
             ":latency": signed(entry.latency_us),
             ":steps": to_json("steps", &entry.steps)?,
+            ":key": entry.key.as_ref().map(|key| key.as_str()),
+            ":held": entry.held.map(|held| held.micro()),
         })?;
     Ok(())
 }
@@ -255,5 +259,7 @@ fn read_entry(row: &Row<'_>) -> Result<LedgerEntry, Fault> {
         provenance: from_word("provenance", row.get("provenance")?)?,
         latency_us: count(row, "latency_us")?,
         steps: from_json("steps", &row.get::<_, String>("steps")?)?,
+        key: row.get::<_, Option<String>>("key")?.map(Into::into),
+        held: money_option(row, "held")?,
     })
 }

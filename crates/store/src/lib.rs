@@ -19,6 +19,7 @@
 //! | What was asked and answered, where a task keeps it? | [`captured`] |
 //! | What should somebody be told? | [`notices`] |
 //! | What is there to do? | [`jobs`] |
+//! | Who may ask, and for how much? | [`keys`] |
 //!
 //! One thread owns the write connection (`writer`): writes asked for at about the same time share one commit and one
 //! fsync. Reads have connections of their own and see one moment each. Several processes may have one file open.
@@ -31,6 +32,7 @@ pub mod datasets;
 pub mod error;
 pub mod feedback;
 pub mod jobs;
+pub mod keys;
 pub mod ledger;
 mod migrations;
 pub mod notices;
@@ -53,8 +55,10 @@ pub use datasets::{Datasets, Look, LookRecord, LookResult, Sample};
 pub use error::StoreError;
 pub use feedback::{Feedback, FeedbackBook, Judged, Thumb};
 pub use jobs::{Job, JobState, Jobs, NewJob};
+pub use keys::{Key, Keys};
 pub use ledger::{
-    Compared, Ending, Filter, Found, Latency, Ledger, LedgerEntry, ModelTotals, Search, Source, Spend, Totals,
+    Compared, Ending, Filter, Found, KeyTotals, Latency, Ledger, LedgerEntry, ModelTotals, Search, Source,
+    Spend, Totals,
 };
 pub use notices::{Level, NewNotice, Notice, NoticeBook};
 pub use registry::{Action, Beside, Canary, CertificateRecord, Deployment, DeploymentRecord, Registry};

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_audits.sql"),
     include_str!("migrations/0005_beside.sql"),
     include_str!("migrations/0006_notices.sql"),
+    include_str!("migrations/0007_keys.sql"),
 ];
 
 /// The newest schema this program knows.

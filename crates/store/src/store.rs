@@ -16,6 +16,7 @@ use crate::datasets::Datasets;
 use crate::error::{Fault, StoreError};
 use crate::feedback::FeedbackBook;
 use crate::jobs::Jobs;
+use crate::keys::Keys;
 use crate::ledger::Ledger;
 use crate::notices::NoticeBook;
 use crate::registry::Registry;
@@ -156,6 +157,11 @@ impl Store {
     /// Work for workers.
     pub fn jobs(&self) -> Jobs<'_> {
         Jobs { store: self }
+    }
+
+    /// Virtual keys.
+    pub fn keys(&self) -> Keys<'_> {
+        Keys { store: self }
     }
 
     /// The database's file.

@@ -15,12 +15,15 @@
 //! | Which parts of the traffic are watched by themselves? | [`slice`] |
 //! | What is promised, and by which release? | [`certificate`], [`release`] |
 //! | How much of the traffic is meant? | [`share`] |
+//! | What may a virtual key do, and until when? | [`key`], [`calendar`] |
 
+pub mod calendar;
 pub mod call;
 pub mod certificate;
 pub mod file;
 pub mod hash;
 pub mod input;
+pub mod key;
 pub mod kind;
 pub mod model;
 pub mod money;
@@ -41,12 +44,13 @@ pub use certificate::{Binding, Certificate, Status};
 pub use file::read_task;
 pub use hash::Sha256Hex;
 pub use input::{Input, LabelledRow};
+pub use key::{Allowance, Budget, KeyDigest, KeySecret, Period};
 pub use kind::Kind;
 pub use model::{
     Attempt, Context, Embed, Fitted, Generate, Model, ModelError, TrainError, Trainer, Training, Upstream,
 };
 pub use money::{Currency, Money, Price, Tokens, Usage};
-pub use names::{Label, ModelId, RequestId, TaskName};
+pub use names::{KeyId, Label, ModelId, RequestId, TaskName};
 pub use prediction::{Answer, Confidence, Features, Prediction, Score};
 pub use problem::Problem;
 pub use provenance::Provenance;

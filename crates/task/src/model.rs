@@ -138,6 +138,11 @@ pub trait Model: Send + Sync {
         inputs: &'a [Input],
     ) -> BoxFuture<'a, Vec<Attempt>>;
 
+    /// The most that one answer to this input may use; unknown unless the model says so.
+    fn at_most(&self, _task: &Task, _input: &Input) -> Usage {
+        Usage::UNKNOWN
+    }
+
     /// The names of [`Prediction::features`], in their order. Empty where the model gives none.
     fn feature_names(&self) -> &'static [&'static str] {
         &[]

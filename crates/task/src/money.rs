@@ -170,6 +170,12 @@ impl Price {
         ])
     }
 
+    /// What so many tokens cost at most: none of them cached, or all of them written to the cache, whichever is dearer.
+    pub fn at_most(&self, tokens: Tokens) -> Money {
+        let input = self.input.max(self.cache_write.unwrap_or(0)).max(self.cached_input.unwrap_or(0));
+        charge([(tokens.input, input), (tokens.output, self.output)])
+    }
+
     /// What the same tokens cost through the provider's batch interface; the ordinary price where it has none.
     pub fn batch_cost(&self, tokens: Tokens) -> Money {
         charge([

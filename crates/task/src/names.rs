@@ -73,6 +73,10 @@ name!(
     /// One request, from its first rung to the ledger.
     RequestId
 );
+name!(
+    /// A virtual key, by the name it was given. No name is given twice, so that it says whose a request was for ever.
+    KeyId
+);
 
 /// Whether a text can name a task, a model or a label file on every file system and in every URL:
 /// 1 to 64 of `a-z A-Z 0-9 _ - .`, not starting with a dot or a dash.

@@ -64,6 +64,8 @@ fn small(request: &str) -> LedgerEntry {
         baseline_is_estimated: true,
         provenance: Provenance::Authored,
         latency_us: 44,
+        key: None,
+        held: None,
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sprat_cascade::calibration::{Calibrator, Temperature};
 use sprat_cascade::{Deployed, Deployment, Ladder, LadderEnd, Protocol, Remote, Rung, Serving, Threshold};
 use sprat_gateway::{Gateway, Settings, routes};
-use sprat_store::{LedgerEntry, Store};
+use sprat_store::{Key, LedgerEntry, Store};
 use sprat_task::model::{NoReply, WireReply, WireRequest};
 use sprat_task::*;
 use tempfile::TempDir;
@@ -28,6 +28,7 @@ pub struct Says {
     pub texts: Mutex<Vec<String>>,
     /// Gives no answer in time.
     pub is_slow: AtomicBool,
+    most: Mutex<Option<Money>>,
 }
 
 impl Says {
@@ -39,6 +40,7 @@ impl Says {
             asked: AtomicUsize::new(0),
             texts: Mutex::default(),
             is_slow: AtomicBool::new(false),
+            most: Mutex::default(),
         })
     }
 
@@ -51,7 +53,13 @@ impl Says {
             asked: AtomicUsize::new(0),
             texts: Mutex::default(),
             is_slow: AtomicBool::new(false),
+            most: Mutex::default(),
         })
+    }
+
+    /// From now on it knows what an answer costs at most.
+    pub fn says_most(&self, micro: i64) {
+        *self.most.lock().unwrap() = Some(Money::from_micro(micro));
     }
 
     pub fn asked(&self) -> usize {
@@ -62,6 +70,10 @@ impl Says {
 impl Model for Says {
     fn id(&self) -> &ModelId {
         &self.id
+    }
+
+    fn at_most(&self, _: &Task, _: &Input) -> Usage {
+        Usage { tokens: None, cost: *self.most.lock().unwrap() }
     }
 
     fn predict<'a>(
@@ -194,7 +206,7 @@ pub struct World {
     pub small: Arc<Says>,
     pub large: Arc<Says>,
     pub wire: Arc<Wire>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 pub const TASK: &str = "kind = \"classify\"\nlabels = [\"refund\", \"delivery\"]\nlarge = \"large\"\n\
@@ -243,7 +255,7 @@ impl World {
     pub fn with(settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite:{}", folder.path().join("s.db").display())).unwrap();
-        let gateway = Arc::new(Gateway::new(settings, store.clone()));
+        let gateway = Arc::new(Gateway::new(settings, store.clone()).with_secret(secret()));
         let (small, large) = (Says::new("linear", 0), Says::new("large", 100));
         let wire = Wire::new("large", Script::json(200, reply("hello")));
         gateway.current().exchange(
@@ -254,7 +266,7 @@ impl World {
                 troubles: Vec::new(),
             },
         );
-        Self { gateway, store, small, large, wire, _folder: folder }
+        Self { gateway, store, small, large, wire, folder }
     }
 
     /// The same world, its task served in another way.
@@ -301,12 +313,41 @@ impl World {
         world
     }
 
+    /// Makes a key and gives what its holder sends.
+    pub fn key(&self, name: &str, allowance: Allowance) -> String {
+        let (key, shown) = sprat_task::key::write_key([0xa7; 32]);
+        let key = format!("{key}{name}");
+        let digest = secret().digest(&key);
+        let made = Key {
+            id: name.into(),
+            shown,
+            digest,
+            allowance,
+            created_unix_ms: 0,
+            expires_unix_ms: None,
+            revoked_unix_ms: None,
+        };
+        self.store.keys().add(&made).unwrap();
+        self.gateway.load_keys().unwrap();
+        key
+    }
+
+    /// The folder that everything is kept in.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// The ledger's lines, oldest first.
     pub fn ledger(&self) -> Vec<LedgerEntry> {
         let mut entries = self.store.ledger().latest(None, 100).unwrap();
         entries.reverse();
         entries
     }
+}
+
+/// The workspace's secret.
+pub fn secret() -> KeySecret {
+    KeySecret::new([7; 32])
 }
 
 pub fn request(path: &str, headers: &[(&str, &str)], body: Value) -> Request<Body> {

@@ -4,11 +4,13 @@
 
 mod anthropic;
 mod audits;
+mod budgets;
 mod capture;
 mod dashboard;
 mod deployment;
 mod failover;
 mod fakes;
+mod keys;
 mod lowering;
 mod passing;
 mod serving;

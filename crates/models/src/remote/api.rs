@@ -8,8 +8,8 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use sprat_task::model::{NoReply, WireReply, WireRequest};
 use sprat_task::{
-    Answer, Attempt, Context, Features, Input, Label, Model, ModelError, ModelId, Prediction, Price, Problem,
-    Provenance, Score, Sha256Hex, Task, Upstream, Usage,
+    Answer, Attempt, Context, Features, Input, Label, Model, ModelError, ModelId, Money, Prediction, Price,
+    Problem, Provenance, Score, Sha256Hex, Task, Tokens, Upstream, Usage,
 };
 use tokio::time::Instant;
 
@@ -46,6 +46,9 @@ struct Heard {
     /// Whether something may have been spent that nobody reported.
     unknown_cost: bool,
 }
+
+/// Tokens that a protocol puts around a prompt: roles, the form of the schema, a tool's preamble.
+const ENVELOPE: u64 = 1024;
 
 /// A provider that refuses this often in one call is not tried with less.
 const CONCESSIONS: usize = 4;
@@ -191,12 +194,35 @@ impl ApiModel {
         Heard { said: Err(first_refusal.unwrap_or(error)), started, unknown_cost }
     }
 
-    fn post(&self, task: &Task, prompt: &Prompt, speech: Speech) -> Post {
-        let provider = &self.config.provider;
-        let max_tokens = self.config.max_tokens.unwrap_or_else(|| {
+    /// The most tokens that an answer may have.
+    fn max_tokens(&self, task: &Task) -> u64 {
+        self.config.max_tokens.unwrap_or_else(|| {
             // Room to reason is not charged unless it is used.
             if is_reasoning_model(&self.config.model) { 4096 } else { 2 * answer_tokens(task) + 32 }
-        });
+        })
+    }
+
+    /// No text has more tokens than bytes; what a protocol adds of its own is less than `ENVELOPE`.
+    fn most(&self, task: &Task, input: &Input) -> Usage {
+        let prompt = self.prompt(task, input, form_of(self.dialect.speech()));
+        let bytes = prompt.system.len() + prompt.user.len() + prompt.schema.to_string().len();
+        let tokens =
+            Tokens { input: bytes as u64 + ENVELOPE, output: self.max_tokens(task), ..Tokens::default() };
+        let cost = match self.config.hardware_cost_per_hour {
+            // Alone on the hardware for as long as it may take.
+            Some(per_hour) => {
+                let tries = f64::from(self.config.max_retries) + 1.0;
+                let hours = self.config.timeout.as_secs_f64() * tries / 3600.0;
+                Money::from_units(per_hour.units() * hours)
+            }
+            None => self.price.map(|price| price.at_most(tokens)),
+        };
+        Usage { tokens: Some(tokens), cost }
+    }
+
+    fn post(&self, task: &Task, prompt: &Prompt, speech: Speech) -> Post {
+        let provider = &self.config.provider;
+        let max_tokens = self.max_tokens(task);
         let body = Bytes::from(protocol::ask(&self.config, speech, prompt, max_tokens));
         Post { path: protocol::path(provider).to_owned(), headers: json_headers(provider), body }
     }
@@ -237,6 +263,10 @@ impl Model for ApiModel {
     ) -> BoxFuture<'a, Vec<Attempt>> {
         let attempts = stream::iter(inputs).map(move |input| self.answer(cx, task, input));
         Box::pin(attempts.buffered(self.config.max_concurrency).collect())
+    }
+
+    fn at_most(&self, task: &Task, input: &Input) -> Usage {
+        self.most(task, input)
     }
 }
 

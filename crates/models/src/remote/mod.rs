@@ -44,7 +44,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use sprat_task::model::{NoReply, WireReply, WireRequest};
 use sprat_task::{
-    Attempt, Context, Input, Model, ModelId, Price, Problem, Provenance, Sha256Hex, Task, Upstream,
+    Attempt, Context, Input, Model, ModelId, Price, Problem, Provenance, Sha256Hex, Task, Upstream, Usage,
 };
 
 pub use api::ApiModel;
@@ -145,6 +145,13 @@ impl Model for RemoteModel {
         match self {
             Self::Api(api) => api.predict(cx, task, inputs),
             Self::Replay(replay) => replay.predict(cx, task, inputs),
+        }
+    }
+
+    fn at_most(&self, task: &Task, input: &Input) -> Usage {
+        match self {
+            Self::Api(api) => api.at_most(task, input),
+            Self::Replay(replay) => replay.at_most(task, input),
         }
     }
 }

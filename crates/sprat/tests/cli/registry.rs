@@ -88,6 +88,8 @@ fn entry(id: &str, small: bool, cost: Option<i64>, baseline: Option<i64>) -> Led
         baseline_all_large: baseline.map(Money::from_micro),
         baseline_is_estimated: small,
         provenance: Provenance::Authored,
+        key: None,
+        held: None,
     }
 }
 

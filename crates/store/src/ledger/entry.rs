@@ -1,7 +1,7 @@
 //! One line of the ledger.
 
 use serde::{Deserialize, Serialize};
-use sprat_task::{ModelId, Money, Provenance, ReleaseId, RequestId, Step, TaskName};
+use sprat_task::{KeyId, ModelId, Money, Provenance, ReleaseId, RequestId, Step, TaskName};
 
 /// One request, from its first rung to its end. No text of the request or the answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,20 @@ pub struct LedgerEntry {
     pub provenance: Provenance,
     /// From accepting the request to its answer, in microseconds.
     pub latency_us: u64,
+    /// The virtual key that it was asked with; `None` where none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyId>,
+    /// What stays taken from the key's budget because the cost is unknown; `None` where the cost is known, or nothing
+    /// was taken.
+    #[serde(default, rename = "held_micro_usd", skip_serializing_if = "Option::is_none")]
+    pub held: Option<Money>,
+}
+
+impl LedgerEntry {
+    /// What it takes from its key's budget: its cost, else what is held for it.
+    pub fn charge(&self) -> Money {
+        self.cost.or(self.held).unwrap_or_default()
+    }
 }
 
 /// Why something was asked.

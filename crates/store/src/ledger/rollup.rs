@@ -6,7 +6,7 @@ use rusqlite::{Connection, named_params};
 use sprat_task::{Money, Step};
 
 use super::HOUR_MS;
-use super::entry::LedgerEntry;
+use super::entry::{Ending, LedgerEntry};
 use super::latency::bucket;
 use crate::columns::{signed, to_word};
 use crate::error::Fault;
@@ -17,6 +17,7 @@ pub(super) struct Sums {
     requests: HashMap<RequestKey, RequestSum>,
     models: HashMap<ModelKey, ModelSum>,
     latencies: HashMap<LatencyKey, i64>,
+    keys: HashMap<OfKey, KeySum>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -75,6 +76,20 @@ struct LatencyKey {
     bucket: u32,
 }
 
+#[derive(PartialEq, Eq, Hash)]
+struct OfKey {
+    key: String,
+    hour: i64,
+}
+
+#[derive(Default)]
+struct KeySum {
+    requests: i64,
+    small: i64,
+    cost: Known,
+    held: Money,
+}
+
 /// A sum, and how many of its terms nobody knows.
 #[derive(Default)]
 struct Known {
@@ -103,6 +118,7 @@ impl Sums {
             self.add_step(&place, &provenance, step);
         }
         self.add_latency(&place, "", entry.latency_us);
+        self.add_to_key(place.hour, entry);
         let key = RequestKey {
             place,
             ending: entry.ending.word(),
@@ -121,6 +137,17 @@ impl Sums {
             sum.compared_baseline += baseline;
         }
         Ok(())
+    }
+
+    fn add_to_key(&mut self, hour: i64, entry: &LedgerEntry) {
+        let Some(key) = &entry.key else { return };
+        let sum = self.keys.entry(OfKey { key: key.to_string(), hour }).or_default();
+        sum.requests += 1;
+        sum.small += i64::from(entry.ending == Ending::Small);
+        sum.cost.add(entry.cost);
+        if entry.cost.is_none() {
+            sum.held += entry.charge();
+        }
     }
 
     fn add_step(&mut self, place: &Place, provenance: &str, step: &Step) {
@@ -155,6 +182,9 @@ impl Sums {
         }
         for (key, sum) in &self.models {
             write_model(group, key, sum)?;
+        }
+        for (of, sum) in &self.keys {
+            write_key(group, of, sum)?;
         }
         for (key, count) in &self.latencies {
             group
@@ -252,5 +282,29 @@ fn write_model(group: &Connection, key: &ModelKey, sum: &ModelSum) -> Result<(),
             ":tokens_unknown": sum.tokens_unknown,
             ":latency": sum.latency_us,
         })?;
+    Ok(())
+}
+
+fn write_key(group: &Connection, of: &OfKey, sum: &KeySum) -> Result<(), Fault> {
+    group
+        .prepare_cached(
+            "INSERT INTO ledger_key_hour (key, hour, requests, small, cost_known, cost_unknown, held)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT DO UPDATE SET
+                 requests = requests + excluded.requests,
+                 small = small + excluded.small,
+                 cost_known = cost_known + excluded.cost_known,
+                 cost_unknown = cost_unknown + excluded.cost_unknown,
+                 held = held + excluded.held",
+        )?
+        .execute((
+            &of.key,
+            of.hour,
+            sum.requests,
+            sum.small,
+            sum.cost.sum.micro(),
+            sum.cost.unknown,
+            sum.held.micro(),
+        ))?;
     Ok(())
 }

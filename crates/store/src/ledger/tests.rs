@@ -22,6 +22,8 @@ fn entry(request: &str) -> LedgerEntry {
         baseline_is_estimated: false,
         provenance: Provenance::Simulated,
         latency_us: 1,
+        key: None,
+        held: None,
     }
 }
 

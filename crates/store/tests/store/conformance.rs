@@ -7,6 +7,7 @@ mod captured;
 mod datasets;
 mod feedback;
 mod jobs;
+mod keys;
 mod ledger;
 mod notices;
 mod registry;
@@ -57,7 +58,8 @@ conformance! {
         the_weakest_provenance_stands_for_all,
         what_was_appended_is_seen_by_the_next_question,
         an_audit_stands_beside_its_request,
-        ten_threads_lose_nothing;
+        ten_threads_lose_nothing,
+        keys_are_charged_what_is_known_and_what_is_held;
     registry:
         versions_are_never_given_twice,
         a_release_comes_back_as_it_was,
@@ -113,6 +115,11 @@ conformance! {
         feedback_on_an_unknown_request_is_kept_and_said;
     notices:
         a_notice_waits_until_it_is_sent;
+    keys:
+        a_key_comes_back_as_it_was,
+        a_name_is_never_given_twice,
+        a_revoked_key_stays_revoked,
+        the_key_generation_grows_with_every_change;
     jobs:
         jobs_are_claimed_in_order_and_once,
         a_dead_worker_s_job_goes_to_another,

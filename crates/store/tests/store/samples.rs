@@ -76,6 +76,8 @@ pub fn small(request: &str, time_unix_ms: i64) -> LedgerEntry {
         baseline_is_estimated: true,
         provenance: Provenance::Measured,
         latency_us: 25,
+        key: None,
+        held: None,
     }
 }
 

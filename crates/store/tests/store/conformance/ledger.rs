@@ -184,3 +184,30 @@ pub fn ten_threads_lose_nothing(backend: &dyn Backend) {
     assert_eq!((totals.requests, totals.latency.count, totals.lost), (2_000, 2_000, 0));
     assert_eq!(store.ledger().latest(None, 5_000).unwrap().len(), 2_000);
 }
+
+pub fn keys_are_charged_what_is_known_and_what_is_held(backend: &dyn Backend) {
+    let store = backend.open();
+    let of = |key: &str, entry: LedgerEntry| LedgerEntry { key: Some(key.into()), ..entry };
+    let held = LedgerEntry { held: Some(Money::from_micro(300)), ..large("unknown", HOUR, None) };
+    let entries = [
+        of("web", small("a", 0)),
+        of("web", large("b", HOUR, Some(120))),
+        of("web", held),
+        of("batch", large("c", 0, Some(70))),
+        small("nobody's", HOUR),
+    ];
+    for entry in &entries {
+        store.ledger().append(entry).unwrap();
+    }
+    let back = store.ledger().request(&"unknown".into()).unwrap();
+    assert_eq!(back, [entries[2].clone()]);
+    let all = store.ledger().per_key(None, 0).unwrap();
+    let told: Vec<_> = all
+        .iter()
+        .map(|of| (of.key.as_str(), of.requests, of.small, of.cost_unknown, of.charged().micro()))
+        .collect();
+    assert_eq!(told, [("batch", 1, 0, 0, 70), ("web", 3, 1, 1, 420)]);
+    let since = store.ledger().per_key(Some(&"web".into()), HOUR).unwrap();
+    assert_eq!((since.len(), since[0].requests, since[0].charged().micro()), (1, 2, 420));
+    assert_eq!(store.ledger().per_key(Some(&"batch".into()), HOUR).unwrap(), []);
+}
