@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use sprat_cascade::{Remote, Spent};
 use sprat_store::{Key, LedgerEntry, Store};
 use sprat_task::{KeyDigest, KeyId, KeySecret, Money, Usage};
@@ -24,6 +26,10 @@ use crate::resolve::Route;
 
 /// How often the store is asked whether a key has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How much of a refused request is still taken in, and for how long.
+const UNREAD_BYTES: usize = 1 << 20;
+const UNREAD_TIME: Duration = Duration::from_secs(1);
 
 /// The keys that open this gateway. Where the store has none, everything is open.
 pub struct Keyring {
@@ -172,6 +178,7 @@ pub(crate) async fn admit(State(gateway): State<Arc<Gateway>>, mut request: Requ
         Ok(Some(lease)) => lease,
         Err(Refused { holder, why, refusal }) => {
             gateway.metrics.refused(holder.as_ref().map(|holder| &holder.key.id), why);
+            let_it_finish(request.into_body()).await;
             let mut response = refusal.into_response();
             if let Some(holder) = holder {
                 holder.limits.tell(response.headers_mut(), Instant::now());
@@ -183,6 +190,22 @@ pub(crate) async fn admit(State(gateway): State<Arc<Gateway>>, mut request: Requ
     let mut response = next.run(request).await;
     lease.0.holder.limits.tell(response.headers_mut(), Instant::now());
     response
+}
+
+/// Takes in the rest of a body that nobody will look at, within bounds: a client whose words are not read to the end may
+/// see a broken connection in place of the refusal.
+async fn let_it_finish(body: Body) {
+    let mut pieces = body.into_data_stream();
+    let reading = async {
+        let mut left = UNREAD_BYTES;
+        while let Some(Ok(piece)) = pieces.next().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(UNREAD_TIME, reading).await;
 }
 
 /// A key in use by one request, which holds one of its places to the last byte of the reply.

@@ -13,6 +13,7 @@ mod eval;
 mod feedback;
 mod import;
 mod init;
+mod keys;
 mod learn;
 mod man;
 mod promote;
@@ -42,6 +43,7 @@ pub enum Command {
     Ask(ask::Args),
     Run(run::Args),
     Serve(serve::Args),
+    Keys(keys::Args),
     Review(review::Args),
     Releases(releases::Args),
     Promote(promote::Args),
@@ -71,6 +73,7 @@ impl Command {
             Self::Ask(args) => ask::run(args, app),
             Self::Run(args) => run::run(args, app),
             Self::Serve(args) => serve::run(args, app),
+            Self::Keys(args) => keys::run(args, app),
             Self::Review(args) => review::run(args, app),
             Self::Releases(args) => releases::run(args, app),
             Self::Promote(args) => promote::run(args, app),

@@ -10,6 +10,7 @@
 //! | What is configured, and where does each value come from? | [`config`] |
 //! | What is in this workspace? | [`workspace`] |
 //! | What does a server do beside answering? | [`service`], [`serving`], [`keeper`] |
+//! | What are the gateway's keys recognised by? | [`key_secret`] |
 //! | What does the terminal show? | [`output`] |
 //! | What went wrong, and what is the exit code? | [`failure`], [`guard`] |
 
@@ -23,6 +24,7 @@ mod failure;
 mod guard;
 mod interrupt;
 mod keeper;
+mod key_secret;
 mod label;
 mod live;
 mod memory;

@@ -57,6 +57,8 @@ impl From<StoreError> for Failure {
             error,
             StoreError::Url { .. }
                 | StoreError::NoRelease(_)
+                | StoreError::NoKey(_)
+                | StoreError::KeyExists(_)
                 | StoreError::NothingLive(_)
                 | StoreError::NothingBefore(_)
         ) {

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::keeper::Keeper;
+use crate::key_secret;
 use crate::notices::NoticeSender;
 use crate::retention::Retention;
 use crate::serving::Loader;
@@ -37,7 +38,8 @@ impl Service {
         addresses: Addresses,
         cancel: CancellationToken,
     ) -> Result<Self, Failure> {
-        let gateway = Arc::new(Gateway::new(settings, store.clone()));
+        let secret = key_secret::open(&workspace, &store)?;
+        let gateway = Arc::new(Gateway::new(settings, store.clone()).with_secret(secret));
         let keeper = Keeper::new(app, workspace.clone(), store.clone(), gateway.clone(), cancel.clone());
         let retention = Retention::of(&workspace);
         let notices = NoticeSender::of(&workspace, &store)?;

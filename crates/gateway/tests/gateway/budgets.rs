@@ -95,8 +95,8 @@ fn spent(store: &Store) -> i64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sixty_four_clients_at_once_get_exactly_what_the_budget_pays_for() {
     // What is reserved beyond the price, for how many tries a client, with what budget: and how many are answered.
-    let rows: [(fn() -> Value, usize, i64, i64); 4] = [
-        (exact, 1, 1_000, 1_000 / PRICE),
+    let rows = [
+        (exact as fn() -> Value, 1_usize, 1_000, 1_000 / PRICE),
         (exact, 3, 12_000, 12_000 / PRICE),
         (exact, 2, 64 * 2 * PRICE, 128),
         // The last ones could have cost more than was left, and nobody knew beforehand that they would not.

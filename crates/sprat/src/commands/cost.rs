@@ -4,7 +4,7 @@ mod since;
 
 use serde::Serialize;
 use sprat_learn::evidence::Evidence;
-use sprat_store::{Filter, ModelTotals, Spend, Store, Totals};
+use sprat_store::{Filter, KeyTotals, ModelTotals, Spend, Store, Totals};
 use sprat_task::{Money, Provenance, Task, Tokens};
 
 use crate::app::App;
@@ -19,6 +19,7 @@ Examples:
   sprat cost
   sprat cost tickets --since 7d
   sprat cost --since 2026-11-01 --json
+  sprat cost --by-key --since 30d
 
 Costs that nobody knows are counted, never shown as 0. Labels, training, audits and evaluation are
 charged too. Sums are kept by the hour, so that every hour a period touches counts whole.")]
@@ -28,6 +29,9 @@ pub struct Args {
     /// How far back: 90m, 24h, 7d, 4w, or a day such as 2026-11-01 (UTC)
     #[arg(long, value_name = "WHEN", value_parser = since::parse)]
     since: Option<since::Since>,
+    /// Also by virtual key, as the gateway's clients show them
+    #[arg(long, conflicts_with = "task")]
+    by_key: bool,
 }
 
 /// What was spent, and on what.
@@ -39,6 +43,9 @@ struct Cost {
     tasks: Vec<TaskCost>,
     /// Steps by model, everything they were asked for.
     models: Vec<ModelCost>,
+    /// Answers by virtual key, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys: Option<Vec<KeyCost>>,
     /// Money by what it was spent on.
     spending: Vec<SpendCost>,
     /// Everything against sending every request to the large model.
@@ -87,6 +94,17 @@ struct ModelCost {
 }
 
 #[derive(Serialize)]
+struct KeyCost {
+    key: String,
+    requests: u64,
+    answered_small: u64,
+    cost_micro_usd: Money,
+    cost_unknown: u64,
+    /// Of the key's budget, for requests whose cost is unknown.
+    held_micro_usd: Money,
+}
+
+#[derive(Serialize)]
 struct SpendCost {
     on: Spend,
     requests: u64,
@@ -130,7 +148,11 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
         spend: None,
         period: since.map(|since| since..now.saturating_add(1)),
     };
-    let cost = add_up(&store, &filter, &tasks, now)?;
+    let mut cost = add_up(&store, &filter, &tasks, now)?;
+    if args.by_key {
+        let totals = store.ledger().per_key(None, since.unwrap_or(0))?;
+        cost.keys = Some(totals.into_iter().map(key_cost).collect());
+    }
     app.out().show(&cost, |out| show(out, &cost));
     Ok(())
 }
@@ -158,6 +180,7 @@ fn add_up(store: &Store, filter: &Filter, tasks: &[&Task], now: i64) -> Result<C
         until_unix_ms: now,
         tasks: costs,
         models: ledger.per_model(filter)?.into_iter().map(model_cost).collect(),
+        keys: None,
         net: net(&served.unwrap_or_default(), overhead.sum()),
         spending: spending
             .into_iter()
@@ -214,6 +237,17 @@ fn model_cost(totals: ModelTotals) -> ModelCost {
     }
 }
 
+fn key_cost(totals: KeyTotals) -> KeyCost {
+    KeyCost {
+        key: totals.key.to_string(),
+        requests: totals.requests,
+        answered_small: totals.small,
+        cost_micro_usd: totals.cost,
+        cost_unknown: totals.cost_unknown,
+        held_micro_usd: totals.held,
+    }
+}
+
 fn net(served: &Totals, overhead: Money) -> Net {
     let compared = &served.compared;
     let saved = compared.saved() - overhead;
@@ -250,6 +284,7 @@ fn show(out: &Output, cost: &Cost) {
         ]);
     }
     out.table(&table);
+    keys(out, cost.keys.as_deref().unwrap_or_default());
     models(out, &cost.models);
     out.heading("Money, by what it went for");
     let mut table = Table::new(["for", ">requests", ">cost"]);
@@ -259,6 +294,23 @@ fn show(out: &Output, cost: &Cost) {
     }
     out.table(&table);
     verdict(out, cost);
+}
+
+fn keys(out: &Output, keys: &[KeyCost]) {
+    if keys.is_empty() {
+        return;
+    }
+    out.heading("Answers, by key");
+    let mut table = Table::new(["key", ">requests", ">answered small", ">cost"]);
+    for key in keys {
+        table.row([
+            key.key.clone(),
+            words::count(key.requests),
+            words::count(key.answered_small),
+            known(key.cost_micro_usd, key.cost_unknown, key.requests),
+        ]);
+    }
+    out.table(&table);
 }
 
 fn models(out: &Output, models: &[ModelCost]) {

@@ -10,6 +10,7 @@ use sprat_task::Problem;
 
 use crate::app::App;
 use crate::failure::Failure;
+use crate::output::words;
 use crate::service::Service;
 
 /// Serve the tasks and models of the workspace to OpenAI clients
@@ -20,6 +21,7 @@ Examples:
   sprat serve --shadow           everything to the large model; small models only watch
   sprat serve --listen 127.0.0.1:9000
   OPENAI_BASE_URL=http://127.0.0.1:7077/v1 OPENAI_API_KEY=unused python your_program.py
+  sprat keys create web && sprat serve --listen 0.0.0.0:7077     for other machines, who show the key
 
 A request names a task (`tickets`), a model of sprat.toml (`large`), or `auto`: then a task whose [match]
 lists the call and says `lower = true` may answer it small, in the schema it asks for, and everything else
@@ -45,10 +47,10 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
         listen: args.listen.unwrap_or(workspace.config.server.listen),
         management: args.management.unwrap_or(workspace.config.server.management),
     };
-    for (name, address) in [("listen", addresses.listen), ("management", addresses.management)] {
-        only_this_machine(name, address)?;
-    }
     let store = workspace.store()?;
+    let now = app.now_unix_ms();
+    let keys = store.keys().all()?.iter().filter(|key| key.is_good(now)).count();
+    reachable(addresses, keys)?;
     allow_many_connections();
     let server = workspace.config.server;
     let settings = Settings {
@@ -66,7 +68,7 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     runtime.block_on(async {
         let cancel = app.cancel().clone();
         let service = Service::start(app, workspace, store, settings, addresses, cancel).await?;
-        tell(app, service.gateway(), service.addresses()?, args.shadow);
+        tell(app, service.gateway(), service.addresses()?, args.shadow, keys);
         service.run().await
     })
 }
@@ -84,16 +86,27 @@ fn allow_many_connections() {
     }
 }
 
-/// Keys don't exist yet, and without them whoever reaches the address spends the owner's money.
-fn only_this_machine(name: &str, address: SocketAddr) -> Result<(), Problem> {
-    if address.ip().is_loopback() {
-        return Ok(());
+/// Without keys, whoever reaches the address spends the owner's money. Operators show no key, and what they see is for
+/// this machine alone.
+fn reachable(addresses: Addresses, keys: usize) -> Result<(), Problem> {
+    let Addresses { listen, management } = addresses;
+    if !management.ip().is_loopback() {
+        return Err(Problem::new(format!(
+            "`management` is {management}, which other machines can reach, and nobody is asked for a key there"
+        ))
+        .allowed("an address of this machine alone, such as 127.0.0.1:7078")
+        .hint("put a proxy that asks who it is in front of it"));
     }
-    Err(Problem::new(format!(
-        "`{name}` is {address}, which other machines can reach, and there are no keys to keep them out"
-    ))
-    .allowed("an address of this machine alone, such as 127.0.0.1:7077")
-    .hint("put a proxy that asks for a key in front of it"))
+    if !listen.ip().is_loopback() && keys == 0 {
+        return Err(Problem::new(format!(
+            "`listen` is {listen}, which other machines can reach, and there are no keys to keep them out"
+        ))
+        .allowed(
+            "with a key, any address; without one, an address of this machine alone, such as 127.0.0.1:7077",
+        )
+        .hint("`sprat keys create NAME` makes a key"));
+    }
+    Ok(())
 }
 
 fn release(serving: &Serving) -> Option<String> {
@@ -114,7 +127,7 @@ fn roles(deployment: &Deployment) -> String {
     text
 }
 
-fn tell(app: &App, gateway: &Gateway, addresses: Addresses, shadow: bool) {
+fn tell(app: &App, gateway: &Gateway, addresses: Addresses, shadow: bool, keys: usize) {
     let deployed = gateway.current().deployed();
     let base_url = format!("http://{}/v1", addresses.listen);
     let tasks: Vec<_> = deployed
@@ -136,6 +149,7 @@ fn tell(app: &App, gateway: &Gateway, addresses: Addresses, shadow: bool) {
         "base_url": base_url,
         "management_url": format!("http://{}", addresses.management),
         "shadow": shadow,
+        "keys": keys,
         "tasks": tasks,
         "models": deployed.remotes.keys().collect::<Vec<_>>(),
     });
@@ -149,6 +163,10 @@ fn tell(app: &App, gateway: &Gateway, addresses: Addresses, shadow: bool) {
         }
         for (name, remote) in &deployed.remotes {
             out.line(format!("- model {name}: {}", remote.model));
+        }
+        match keys {
+            0 => out.line("open to this machine: there are no keys"),
+            keys => out.line(format!("only for {}: see sprat keys list", words::counted(keys as u64, "key"))),
         }
         out.line(format!(
             "dashboard: http://{0}; health and metrics: http://{0}/health, /metrics",

@@ -3,7 +3,7 @@
 use crate::workspace::{Workspace, shows};
 
 /// The commands whose help this crate promises to keep in view.
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 26] = [
     "demo",
     "init",
     "config",
@@ -18,6 +18,8 @@ const COMMANDS: [&str; 24] = [
     "ask",
     "run",
     "review",
+    "keys",
+    "keys create",
     "completions",
     "man",
     "releases",

@@ -10,6 +10,7 @@ mod deployment;
 mod doctor;
 mod house;
 mod interrupted;
+mod keys;
 mod provider;
 mod registry;
 mod terminal;

@@ -149,6 +149,8 @@ macro_rules! shows {
             filters => vec![
                 (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "[time]"),
                 (r"(_unix_ms.: )\d+", "$1[time]"),
+                (r"sprat-[0-9a-f]{64}", "[key]"),
+                (r"sprat-[0-9a-f]{6}…", "sprat-[…]…"),
                 (concat!("sprat ", env!("CARGO_PKG_VERSION")), "sprat [version]"),
             ],
         }, {
