@@ -11,7 +11,7 @@ fuzz_target!(|body: &[u8]| {
     if let Ok(request) = parse_body::<ChatRequest>(body) {
         let written = serde_json::to_vec(&request).expect("what was read can be written");
         assert_eq!(parse_body::<ChatRequest>(&written).as_ref(), Ok(&request));
-        let _ = to_anthropic(&request);
+        let _ = to_anthropic(&request, "claude");
     }
     let _ = parse_body::<ChatResponse>(body);
     let _ = parse_body::<MessagesRequest>(body);
