@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 
 use crate::client::Client;
 use crate::mock::Mock;
-use crate::process::{Launch, Process, free_port};
+use crate::process::{Launch, Process, Seat, free_port};
 use crate::sprat::Workspace;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,8 @@ pub struct Places {
     pub work: PathBuf,
     /// A folder in memory.
     pub memory: PathBuf,
-    pub gateway_core: usize,
+    /// Where gateways run.
+    pub gateway: Seat,
 }
 
 /// A gateway that runs.
@@ -141,7 +142,7 @@ impl Who {
             }
             _ => Vec::new(),
         };
-        let process = Process::start(places.gateway_core, launch, port).await?;
+        let process = Process::start(places.gateway, launch, port).await?;
         let model = match self {
             who if who.is_in_shadow() => "auto",
             Self::Sprat | Self::SpratInMemory => "large",

@@ -28,14 +28,16 @@ use anyhow::{Context, bail, ensure};
 use gateways::{Places, Who};
 use mock::Mock;
 use parts::{Kind, Pace};
+use process::Seat;
 
 const USAGE: &str = "\
-bench/gateway/run [beside|small|memory|all] [--quick] [--only NAME,NAME] [--write]
+bench/gateway/run [beside|small|memory|all] [--quick] [--busy] [--only NAME,NAME] [--write]
 
   beside   rates and streams, Sprat beside the floor and its peers
   small    answers of the linear rung a second
   memory   what the gateway holds over many requests and streams
   --quick  short windows and few rates: about 4 minutes for all; the full measurement takes about 15
+  --busy   on a machine that does other things too: client and gateways before everything else (needs root)
   --only   floor, sprat, sprat-memory, sprat-shadow, sprat-capture, switchyard, firstpass, llmg, portkey, litellm
   --write  replace the marked sections of docs/benchmarks.md";
 
@@ -49,6 +51,7 @@ struct Wanted {
     write: bool,
     /// Nothing outside this machine can reach it: those that listen on every address may be started.
     private: bool,
+    busy: bool,
     command: String,
 }
 
@@ -85,6 +88,7 @@ fn wanted(arguments: impl Iterator<Item = String>) -> anyhow::Result<Wanted> {
         only: Who::ALL.to_vec(),
         write: false,
         private: false,
+        busy: false,
         command: "bench/gateway/run".to_owned(),
     };
     let mut arguments = arguments.peekable();
@@ -97,6 +101,7 @@ fn wanted(arguments: impl Iterator<Item = String>) -> anyhow::Result<Wanted> {
             "--quick" => wanted.pace = Pace::QUICK,
             "--write" => wanted.write = true,
             "--private" => wanted.private = true,
+            "--busy" => wanted.busy = true,
             "--only" => {
                 let names = arguments.next().context(USAGE)?;
                 wanted.command += &format!(" {names}");
@@ -110,7 +115,7 @@ fn wanted(arguments: impl Iterator<Item = String>) -> anyhow::Result<Wanted> {
 }
 
 async fn measure(wanted: Wanted) -> anyhow::Result<()> {
-    let places = places()?;
+    let places = places(wanted.busy)?;
     let mock = Mock::start().await?;
     let load = std::fs::read_to_string("/proc/loadavg")?;
     let load = load.split(' ').next().unwrap_or_default().to_owned();
@@ -161,7 +166,7 @@ async fn measure(wanted: Wanted) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn places() -> anyhow::Result<Places> {
+fn places(busy: bool) -> anyhow::Result<Places> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     let target = std::fs::canonicalize(target)?;
     let sprat = target.join("release/sprat");
@@ -171,5 +176,11 @@ fn places() -> anyhow::Result<Places> {
     for folder in [&work, &memory] {
         std::fs::create_dir_all(folder)?;
     }
-    Ok(Places { sprat, peers: target.join("bench-peers"), work, memory, gateway_core: GATEWAY_CORE })
+    Ok(Places {
+        sprat,
+        peers: target.join("bench-peers"),
+        work,
+        memory,
+        gateway: Seat { core: GATEWAY_CORE, busy },
+    })
 }

@@ -303,7 +303,7 @@ async fn serve(workspace: &Workspace, places: &Places) -> anyhow::Result<(u16, P
     let port = free_port()?;
     let line = workspace.serve(port, free_port()?);
     let launch = Launch { line, environment: Vec::new(), folder: workspace.folder.clone() };
-    Ok((port, Process::start(places.gateway_core, launch, port).await?))
+    Ok((port, Process::start(places.gateway, launch, port).await?))
 }
 
 /// What a gateway holds after so much work.

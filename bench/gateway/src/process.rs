@@ -17,6 +17,15 @@ const TICK_US: f64 = 10_000.0;
 const START: Duration = Duration::from_secs(60);
 const LEAVE: Duration = Duration::from_secs(40);
 
+/// Where a gateway runs.
+#[derive(Clone, Copy)]
+pub struct Seat {
+    /// Its core,
+    pub core: usize,
+    /// which it shares with other work: then it comes first.
+    pub busy: bool,
+}
+
 pub struct Process {
     child: Child,
     log: std::path::PathBuf,
@@ -24,13 +33,16 @@ pub struct Process {
 
 impl Process {
     /// Starts a command on one core; what it says goes into a file. Returns when the port is open.
-    pub async fn start(core: usize, mut command: Launch, port: u16) -> anyhow::Result<Self> {
+    pub async fn start(seat: Seat, mut command: Launch, port: u16) -> anyhow::Result<Self> {
         let log = command.folder.join("log.txt");
         let out = fs::File::create(&log)?;
-        let mut whole = vec!["-c".to_owned(), core.to_string()];
+        let core = seat.core.to_string();
+        let before: &[&str] = if seat.busy { &["chrt", "--rr", "5"] } else { &[] };
+        let mut whole: Vec<String> =
+            before.iter().chain(&["taskset", "-c", &core]).map(|&word| word.to_owned()).collect();
         whole.append(&mut command.line);
-        let child = Command::new("taskset")
-            .args(&whole)
+        let child = Command::new(&whole[0])
+            .args(&whole[1..])
             .envs(command.environment)
             .current_dir(&command.folder)
             .stdin(Stdio::null())
@@ -38,7 +50,7 @@ impl Process {
             .stderr(out)
             .kill_on_drop(true)
             .spawn()
-            .context("`taskset` can't be started; it is part of util-linux")?;
+            .with_context(|| format!("`{}` can't be started; it is part of util-linux", whole[0]))?;
         let mut process = Self { child, log };
         process.opened(port).await?;
         Ok(process)
