@@ -59,6 +59,7 @@ impl From<StoreError> for Failure {
                 | StoreError::NoRelease(_)
                 | StoreError::NoKey(_)
                 | StoreError::KeyExists(_)
+                | StoreError::IsLive(_)
                 | StoreError::NothingLive(_)
                 | StoreError::NothingBefore(_)
         ) {

@@ -35,7 +35,7 @@ impl From<(ReleaseId, ShadowSums)> for Watched {
 impl Watched {
     /// The headings of [`row`](Self::row).
     pub const COLUMNS: [&str; 6] =
-        ["release", ">watched", ">would answer", ">the same as was", ">the same, of all", ">skipped"];
+        ["release", ">watched", ">would answer", ">same, of these", ">same, of all", ">skipped"];
 
     /// As cells of a table.
     pub fn row(&self) -> [String; 6] {

@@ -2,10 +2,9 @@
 
 use serde_json::json;
 use sprat_store::{Canary, Registry};
-use sprat_task::{Problem, Release, ReleaseId, Share, Task};
+use sprat_task::{Problem, Release, ReleaseId, Share, Status, Task};
 
 use crate::app::App;
-use crate::commands::promote::why_silent;
 use crate::failure::Failure;
 use crate::live::{Reaching, live};
 use crate::models::Models;
@@ -20,8 +19,9 @@ Examples:
 
 A running `sprat serve` takes it up within two seconds. Who gets the canary goes by the conversation
 or the user that a request names (x-session-id, metadata.session_id, user), else by the request: the
-same one stays on the same side, and a larger share takes nobody back. `sprat promote` makes it live;
-`sprat rollback` ends it. A release that may answer nothing is refused: `sprat shadow` tries it.")]
+same one stays on the same side, and a larger share takes nobody back. `sprat promote` makes it
+live; `sprat rollback` ends it. A release that may answer nothing is refused: `sprat shadow` tries
+it.")]
 pub struct Args {
     /// The task: tasks/TASK.toml
     task: String,
@@ -49,13 +49,7 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let version = Some(release.id.version);
     let loaded =
         app.block_on(live(app, &workspace, &models, &store, task, version, Reaching::SmallOnly))??;
-    if let Some(why) = why_silent(task, &release, &loaded.stale) {
-        return Err(Problem::new(format!(
-            "{why}; as a canary it would send its share to the end of the ladder"
-        ))
-        .hint(format!("`sprat shadow {} {}` tries it without answering", task.name, release.id.version))
-        .into());
-    }
+    may_answer(&release, &loaded.stale)?;
     let beside = registry.canary(&release.id, share, &args.reason, app.now_unix_ms())?;
     let live = registry.live(&task.name)?.map(|deployment| deployment.live);
     app.out().show(&json!({ "live": live, "canary": beside.canary, "shadow": beside.shadow }), |out| {
@@ -68,6 +62,19 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
         ));
     });
     Ok(())
+}
+
+/// A canary that answers nothing would show nothing, and cost its share at the end of the ladder.
+fn may_answer(release: &Release, stale: &[String]) -> Result<(), Problem> {
+    let ReleaseId { task, version } = &release.id;
+    let why = match release.certificate.status {
+        Status::Certified if stale.is_empty() => return Ok(()),
+        Status::Certified => format!("its certificate is stale: {}", stale.join("; ")),
+        status => format!("it is {status}"),
+    };
+    Err(Problem::new(format!("{} may answer nothing small, and so is no canary: {why}", release.id))
+        .allowed("a certified release")
+        .hint(format!("`sprat shadow {task} {version}` tries it without letting it answer")))
 }
 
 /// The release of a number; else the canary there is, whose share changes; else the newest.

@@ -15,9 +15,9 @@ Examples:
   sprat promote tickets
   sprat promote tickets 2 --reason \"3 mixes up refunds\"
 
-A running `sprat serve` takes it up within two seconds. A canary or shadow that is promoted is one no
-longer. A release that isn't certified, or no longer is, can be live too: then everything goes to the
-end of the ladder.")]
+A running `sprat serve` takes it up within two seconds. A canary or shadow that is promoted is one
+no longer. A release that isn't certified, or no longer is, can be live too: then everything goes
+to the end of the ladder.")]
 pub struct Args {
     /// The task: tasks/TASK.toml
     task: String,

@@ -12,9 +12,8 @@ use crate::failure::Failure;
 Example:
   sprat rollback tickets --reason \"complaints about refunds\"
 
-Whatever was put on last comes off: with a canary, that is the canary, and what is live stays. Two
-rollbacks go back two promotions, never forth to what was just taken off. A running `sprat serve` takes
-it up within two seconds.")]
+With a canary, the canary ends and what is live stays. Else two rollbacks go back two promotions,
+never forth to what was just taken off. A running `sprat serve` takes it up within two seconds.")]
 pub struct Args {
     /// The task: tasks/TASK.toml
     task: String,

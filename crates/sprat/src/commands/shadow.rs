@@ -18,10 +18,10 @@ Examples:
   sprat shadow tickets 4
   sprat shadow tickets --end
 
-A running `sprat serve` takes it up within two seconds. The release is asked about every request of the
-task after the reply has gone out, and `sprat status` shows how much it would have answered, and how
-often the same. Nothing else changes: this is one release that watches beside the live one. `sprat serve
---shadow` is another thing: there everything goes to the large model.")]
+A running `sprat serve` takes it up within two seconds. The release is asked about every request of
+the task after the reply has gone out, and `sprat status` shows how much it would have answered, and
+how often the same. Nothing else changes: one release watches beside the live one. Another thing is
+`sprat serve --shadow`: there everything goes to the large model.")]
 pub struct Args {
     /// The task: tasks/TASK.toml
     task: String,
