@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use sprat_stats::alarm::{Alarm, AlarmLevel, agreement_baseline};
+/// How loud an alarm is.
+pub use sprat_stats::alarm::AlarmLevel;
+use sprat_stats::alarm::{Alarm, agreement_baseline};
 use sprat_stats::interval::clopper_pearson_upper;
 use sprat_task::Slice;
 

@@ -4,7 +4,7 @@
 //! A pure fold over audits in the order in which they were drawn: whoever folds them again gets the same.
 
 use serde::{Deserialize, Serialize};
-use sprat_stats::alarm::AlarmLevel;
+use sprat_stats::alarm::{AlarmLevel, Slip, days_for_audits, median_audits_to_alarm, thresholds};
 use sprat_task::Slice;
 
 use crate::alarm::{Baseline, Checked, Ear, Heard, Listener};
@@ -90,6 +90,21 @@ impl Watched {
     /// How it stands with everything together: by people's labels where there are any.
     pub fn whole(&self) -> Option<&Heard> {
         self.gold.iter().chain(&self.agreement).find(|heard| heard.slice == Slice::Whole)
+    }
+
+    /// Days in which an error of everything together that is twice as large as is in order would be seen, in half of the
+    /// cases; `None` where that isn't known yet.
+    pub fn detection_days(&self, audits_per_day: f64) -> Option<f64> {
+        let whole = self.whole()?;
+        let observed = whole.bad as f64 / whole.audits.max(1) as f64;
+        let slip = Slip {
+            baseline: whole.baseline,
+            audits_before: whole.audits.min(2_000),
+            risk_before: observed.min(whole.baseline),
+            risk_after: (2.0 * whole.baseline).min(0.99),
+            slices: (whole.alarms_at / thresholds(1).alarm).round() as u32,
+        };
+        days_for_audits(median_audits_to_alarm(slip).ok()??, audits_per_day)
     }
 }
 

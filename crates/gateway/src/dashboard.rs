@@ -3,7 +3,7 @@
 //! | question | file |
 //! |---|---|
 //! | What was saved, how much is answered small, how do the tasks stand? | [`overview`], [`savings`], [`series`] |
-//! | How does one task stand? | [`task`], [`evidence`] |
+//! | How does one task stand? | [`task`], [`evidence`], [`watching`] |
 //! | What was asked lately, and why did it end so? | [`requests`], [`why`] |
 //! | What do people have to say? | [`review`] |
 //! | Who may look, and who may change anything? | [`guard`] |
@@ -25,6 +25,7 @@ mod review;
 mod savings;
 mod series;
 mod task;
+mod watching;
 mod why;
 
 use std::sync::Arc;

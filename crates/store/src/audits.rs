@@ -11,6 +11,9 @@ use crate::columns::{count, from_json, from_json_option, signed, to_json, to_jso
 use crate::error::{Fault, StoreError};
 use crate::store::Store;
 
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
 /// The audits of a store.
 #[derive(Clone, Copy)]
 pub struct Audits<'a> {
@@ -191,6 +194,18 @@ impl Audits<'_> {
                 .optional()?;
             found.map(|(json, time)| Ok((from_json("watched", &json)?, time))).transpose()
         })
+    }
+
+    /// How many answers that a release gave are checked in a day, by the last one as far as it was observed.
+    pub fn per_day(&self, release: &ReleaseId, now_unix_ms: i64) -> Result<f64, StoreError> {
+        let drawn = self.counts(release, now_unix_ms.saturating_sub(DAY_MS))?.drawn;
+        let first: Option<i64> = self.store.read(|connection| {
+            let sql = "SELECT drawn_unix_ms FROM audit WHERE task = ?1 AND release = ?2 AND held IS NULL ORDER BY id LIMIT 1";
+            let mut statement = connection.prepare_cached(sql)?;
+            Ok(statement.query_row((release.task.as_str(), release.version), |row| row.get(0)).optional()?)
+        })?;
+        let observed = first.map(|first| now_unix_ms.saturating_sub(first).clamp(HOUR_MS, DAY_MS));
+        Ok(observed.map_or(0.0, |observed| drawn as f64 * DAY_MS as f64 / observed as f64))
     }
 
     /// How many answers that a release gave since then were checked.

@@ -18,6 +18,7 @@ use super::overview::{Asked, Figure, figures, warnings};
 use super::requests::Line;
 use super::savings::{Saving, against_large, against_single, caution};
 use super::series::{Beside, Row, Series, Span, rows};
+use super::watching::{self, Watching};
 use super::{Dashboard, now_unix_ms};
 
 /// Requests shown on a task's page.
@@ -39,6 +40,10 @@ struct TaskPage {
     promise: Option<Promise>,
     /// Why the promise no longer holds.
     stale: Vec<String>,
+    /// What the audits say; `None` where nothing is live.
+    watching: Option<Watching>,
+    /// The releases beside the live one, a sentence each.
+    beside: Vec<String>,
     series: Series,
     rows: Vec<Row>,
     caution: Option<(&'static str, &'static str)>,
@@ -125,6 +130,11 @@ impl TaskPage {
             promise: serving.certificate.as_ref().map(|certificate| Promise::of(certificate, &serving.stale)),
             stale: serving.stale.iter().map(|why| closed(why)).collect(),
             rows: rows(&series, single.map(|(_, each)| each)),
+            watching: release
+                .as_ref()
+                .map(|release| Watching::read(store, &release.id, now_unix_ms()))
+                .transpose()?,
+            beside: watching::beside(store, task)?,
             caution: caution(served.provenance),
             warnings: warnings(store, &all)?,
             savings: [against_large(&served, beside), against_single(&served, beside, &evidence)],

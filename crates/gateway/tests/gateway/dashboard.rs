@@ -1,13 +1,17 @@
 //! The dashboard, asked through its routes: every page with nothing and with something to show, labels, and who may not.
 
+use std::collections::BTreeMap;
+
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode};
+use sprat_cascade::alarm::{AlarmLevel, Heard};
+use sprat_cascade::watch::Watched;
 use sprat_gateway::management;
-use sprat_store::{Ending, Feedback, LedgerEntry, NewReview, Reason, Source, Thumb};
+use sprat_store::{Ending, Feedback, LedgerEntry, NewAudit, NewReview, NewStepBack, Reason, Source, Thumb};
 use sprat_task::release::{Origin, RungRecord};
 use sprat_task::{
     Answer, Artifact, Confidence, ModelError, Money, Outcome, Provenance, Release, ReleaseId, Sha256Hex,
-    Step, Usage,
+    Share, Slice, Step, Usage,
 };
 use tower::ServiceExt;
 
@@ -262,6 +266,75 @@ async fn a_task_s_page_has_its_promise_its_savings_and_its_latest_requests() {
     ] {
         assert!(page.contains(says), "{says}: {page}");
     }
+}
+
+#[tokio::test]
+async fn a_task_s_page_says_what_watches_it_and_what_was_taken_away() {
+    let world = filled();
+    let (store, release) = (&world.store, ReleaseId { task: "tickets".into(), version: 3 });
+    let page = look(&world, "/tasks/tickets").await.text;
+    assert!(page.contains("no audits yet") && !page.contains("Canary"), "{page}");
+
+    for (request, large) in [("req-small", "refund"), ("req-other", "delivery")] {
+        let drawn = NewAudit {
+            release: release.clone(),
+            request: request.into(),
+            held: None,
+            small: Answer::label("refund"),
+            groups: BTreeMap::new(),
+            confidence: Confidence::new(0.97),
+            propensity: 0.1,
+            time_unix_ms: now(),
+        };
+        let id = store.audits().draw(&drawn).unwrap();
+        store.audits().settle(id, Ok(&Answer::label(large)), now()).unwrap();
+    }
+    let refunds = Slice::Label("refund".into());
+    let heard = Heard {
+        slice: refunds.clone(),
+        level: AlarmLevel::Alarm,
+        evidence: 61_234.5,
+        alarms_at: 60_000.0,
+        baseline: 0.05,
+        audits: 120,
+        bad: 31,
+    };
+    let watched = Watched { agreement: vec![heard], ..Watched::default() };
+    store.audits().keep_watched(&release, &watched, now()).unwrap();
+    let step_back = NewStepBack {
+        release,
+        slice: refunds,
+        ear: "agreement".to_owned(),
+        why: format!("31 of 120 differ {HOSTILE}"),
+        after_audit: 2,
+        time_unix_ms: now(),
+    };
+    store.step_backs().begin(&step_back).unwrap();
+    let page = look(&world, "/tasks/tickets").await.text;
+    for says in [
+        "stepped back",
+        "2 audits of small answers",
+        "1 differ from the large model’s answer",
+        "answers `refund`",
+        "61,234 of 60,000",
+        "31 of 120 differ &#60;script&#62;",
+        "0.0% of it is answered small again, after 0 tests.",
+    ] {
+        assert!(page.contains(says), "{says}: {page}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_s_page_names_the_releases_beside_the_live_one() {
+    let world = filled();
+    let next = Release { id: ReleaseId { task: "tickets".into(), version: 4 }, ..release(&world) };
+    world.store.registry().add(&next).unwrap();
+    world.store.registry().canary(&next.id, Share::new(0.1).unwrap(), "a try", now()).unwrap();
+    let page = look(&world, "/tasks/tickets").await.text;
+    assert!(page.contains("Canary: tickets@4 answers 10% of the traffic."), "{page}");
+    world.store.registry().shadow(&next.id, "another", now()).unwrap();
+    let page = look(&world, "/tasks/tickets").await.text;
+    assert!(page.contains("Shadow: tickets@4 watches; it has seen nothing yet."), "{page}");
 }
 
 #[tokio::test]

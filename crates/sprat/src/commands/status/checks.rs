@@ -4,7 +4,7 @@
 use serde::Serialize;
 use sprat_cascade::alarm::Ear;
 use sprat_cascade::watch::Watched;
-use sprat_stats::alarm::{AlarmLevel, Slip, days_for_audits, median_audits_to_alarm};
+use sprat_stats::alarm::AlarmLevel;
 use sprat_stats::prediction_powered::prediction_powered_mean;
 use sprat_store::{Audit, Ending, Store};
 use sprat_task::{Outcome, ReleaseId};
@@ -14,8 +14,6 @@ use crate::output::{Mark, Output, words};
 
 /// Audits and answers that the estimates are made from.
 const ENOUGH: usize = 5_000;
-const DAY_MS: i64 = 24 * 3_600_000;
-const HOUR_MS: i64 = 3_600_000;
 
 /// What the checks of one release say.
 #[derive(Debug, Serialize)]
@@ -65,7 +63,7 @@ impl Checks {
         let watched = watched.map(|(watched, _)| watched);
         let audits: Vec<Audit> = store.audits().after(release, 0, ENOUGH)?;
         let given: Vec<&Audit> = audits.iter().filter(|audit| audit.drawn.held.is_none()).collect();
-        let audits_per_day = per_day(store, release, &given, now_unix_ms)?;
+        let audits_per_day = store.audits().per_day(release, now_unix_ms)?;
         let others = confidences(store, release)?;
         let taken = store.step_backs().of(release)?.into_iter().filter(|step| step.ended.is_none());
         Ok(Self {
@@ -74,7 +72,7 @@ impl Checks {
             labelled: counts.labelled,
             audits_per_day,
             level: watched.as_ref().map(Watched::level),
-            detection_days: watched.as_ref().and_then(|watched| detection_days(watched, audits_per_day)),
+            detection_days: watched.as_ref().and_then(|watched| watched.detection_days(audits_per_day)),
             watched,
             agreement: share(&given, &others, Audit::differs),
             right: share(&given, &others, Audit::is_wrong),
@@ -165,27 +163,6 @@ impl Checks {
             words::share(whole.baseline),
         ));
     }
-}
-
-/// Audits in a day, by the last one as far as it was observed.
-fn per_day(store: &Store, release: &ReleaseId, given: &[&Audit], now: i64) -> Result<f64, Failure> {
-    let Some(first) = given.first() else { return Ok(0.0) };
-    let drawn = store.audits().counts(release, now - DAY_MS)?.drawn;
-    let observed = (now - first.drawn.time_unix_ms).clamp(HOUR_MS, DAY_MS);
-    Ok(drawn as f64 * DAY_MS as f64 / observed as f64)
-}
-
-fn detection_days(watched: &Watched, audits_per_day: f64) -> Option<f64> {
-    let whole = watched.whole()?;
-    let observed = whole.bad as f64 / whole.audits.max(1) as f64;
-    let slip = Slip {
-        baseline: whole.baseline,
-        audits_before: whole.audits.min(2_000),
-        risk_before: observed.min(whole.baseline),
-        risk_after: (2.0 * whole.baseline).min(0.99),
-        slices: (whole.alarms_at / sprat_stats::alarm::thresholds(1).alarm).round() as u32,
-    };
-    days_for_audits(median_audits_to_alarm(slip).ok()??, audits_per_day)
 }
 
 /// The confidences of answers that were not checked.
