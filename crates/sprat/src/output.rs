@@ -37,6 +37,8 @@ pub struct Output {
     inner: Arc<Inner>,
     /// Says nothing on stdout: for a command that is a step of another one.
     muted: bool,
+    /// Goes on where nobody reads stdout any more: for a command whose work is elsewhere.
+    outlives_reader: bool,
 }
 
 struct Inner {
@@ -77,7 +79,13 @@ impl Output {
                 broken: Mutex::new(None),
             }),
             muted: false,
+            outlives_reader: false,
         }
+    }
+
+    /// The same, of a server: it answers its clients whether or not anybody still reads its stdout.
+    pub fn of_a_server(&self) -> Self {
+        Self { outlives_reader: true, ..self.clone() }
     }
 
     /// The same, but with `--json` silent on stdout: for a command that is a step of another one, whose object is the
@@ -163,8 +171,10 @@ impl Output {
         if broken.is_none()
             && let Err(error) = io::stdout().write_all(text.as_bytes())
         {
-            // Nobody reads the rest: stop where nothing is lost, rather than in the middle of something.
-            self.inner.cancel.cancel();
+            if !self.outlives_reader {
+                // Nobody reads the rest: stop where nothing is lost, rather than in the middle of something.
+                self.inner.cancel.cancel();
+            }
             *broken = Some(error);
         }
     }

@@ -61,15 +61,20 @@ impl Service {
     /// Serves until cancelled, then finishes what is under way.
     pub async fn run(self) -> Result<(), Failure> {
         let Self { server, keeper, retention, notices, store, clock, cancel, .. } = self;
-        if let Some(notices) = notices {
+        let telling = notices.map(|notices| {
             let clock = clock.clone();
-            tokio::spawn(notices.follow(move || clock.now_unix_ms(), cancel.clone()));
-        }
-        tokio::spawn(retention.follow(store, move || clock.now_unix_ms(), cancel.clone()));
+            tokio::spawn(notices.follow(move || clock.now_unix_ms(), cancel.clone()))
+        });
+        let forgetting = tokio::spawn(retention.follow(store, move || clock.now_unix_ms(), cancel.clone()));
         let keeping = tokio::task::spawn_blocking(|| keeper.run());
         let served = server.run(cancel.clone()).await.map_err(failure);
         cancel.cancel();
-        let _ = keeping.await;
+        // Each holds the store, which closes when nobody does.
+        if let Some(telling) = telling {
+            telling.abort();
+            let _ = telling.await;
+        }
+        let _ = tokio::join!(keeping, forgetting);
         served
     }
 }

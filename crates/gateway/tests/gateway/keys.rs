@@ -10,7 +10,7 @@ use sprat_gateway::{Gateway, Settings, routes};
 use sprat_task::Allowance;
 use tower::ServiceExt;
 
-use crate::fakes::{Got, Script, World, event, request};
+use crate::fakes::{Got, PROMPT, Script, World, event, request, schema};
 
 fn bearer(key: &str) -> String {
     format!("Bearer {key}")
@@ -127,12 +127,11 @@ async fn a_key_may_use_what_its_lists_name_and_nothing_else() {
         (&model, "auto", StatusCode::OK, Some("large")),
         (&both, "auto", StatusCode::OK, Some("linear")),
     ] {
-        let schema = json!({"type": "object", "properties": {"team": {"enum": ["refund", "delivery"]}}, "required": ["team"]});
         let mut call = to(name);
         if name == "auto" {
             call = json!({"model": "auto", "messages": [
-                {"role": "system", "content": "route the ticket"}, {"role": "user", "content": "Ticket: refund 0.97"}],
-                "response_format": {"type": "json_schema", "json_schema": {"name": "t", "schema": schema}}});
+                {"role": "system", "content": PROMPT}, {"role": "user", "content": "Ticket: refund 0.97"}],
+                "response_format": {"type": "json_schema", "json_schema": {"name": "t", "schema": schema()}}});
         }
         let got = ask(&world, key, call).await;
         assert_eq!((got.status, got.header("x-sprat-answered-by")), (status, by), "{name}: {}", got.text);

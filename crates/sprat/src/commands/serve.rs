@@ -153,7 +153,7 @@ fn tell(app: &App, gateway: &Gateway, addresses: Addresses, shadow: bool, keys: 
         "tasks": tasks,
         "models": deployed.remotes.keys().collect::<Vec<_>>(),
     });
-    app.out().show(&json, |out| {
+    app.out().of_a_server().show(&json, |out| {
         out.line(format!(
             "serving {base_url}{}",
             if shadow { ", in shadow: the large model answers everything" } else { "" }
