@@ -29,7 +29,7 @@ pub async fn answer(
     accepted: &Accepted,
     route: &Route,
     call: &Call,
-    record: Record,
+    mut record: Record,
 ) -> Result<Answered, Refusal> {
     match route {
         Route::Task { serving, question, .. } => {
@@ -55,6 +55,9 @@ pub async fn answer(
             if accepted.mode == Mode::SmallOnly {
                 record.finish(&start);
                 return say(serving, start).map(|climbed| Answered::Decided(Box::new(climbed)));
+            }
+            if let (Some(_), Some(reading)) = (&start.held_back, reading) {
+                record.listen(serving, reading);
             }
             let passed = pass::chat(gateway, accepted, call, remote, start, record).await?;
             Ok(Answered::Passed(Box::new(passed)))

@@ -70,10 +70,10 @@ impl Asked {
     ) -> Passed {
         match begun {
             Begun::Whole(head, whole) => {
-                if let Some(capture) = record.capture()
+                if let Some(listening) = record.listening()
                     && let Ok(reply) = parse_body::<chat::ChatResponse>(&whole.body)
                 {
-                    capture.replied(&reply);
+                    listening.whole(&reply);
                 }
                 let climbed = self.answered(whole.usage.as_deref());
                 record.finish(&climbed);

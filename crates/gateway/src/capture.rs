@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sprat_cascade::{Climbed, End, Reach, Serving};
 use sprat_store::{NewCaptured, Store};
 use sprat_task::{Answer, Confidence, Context, Input, Provenance, RequestId, Sha256Hex, Task, redact};
-use sprat_wire::openai::chat::{ChatChunk, ChatResponse, FinishReason};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,6 @@ use crate::answer::reach;
 use crate::decode::Call;
 use crate::metrics::NotCaptured;
 use crate::resolve::{Reading, Route};
-use crate::shape::Shape;
 
 /// Requests that may wait to be kept,
 const MOST_WAITING: usize = 4_096;
@@ -30,8 +29,6 @@ const MOST_WAITING: usize = 4_096;
 const MOST_WAITING_BYTES: usize = 32 << 20;
 /// A longer text is no routine work, and isn't kept.
 const LONGEST_TEXT: usize = 256 << 10;
-/// A longer reply is no label.
-const LONGEST_REPLY: usize = 64 << 10;
 /// Requests that are written together.
 const TOGETHER: usize = 64;
 /// How long the small models may take to say what they would have answered.
@@ -41,27 +38,25 @@ const SMALL_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Capture {
     serving: Arc<Serving>,
     input: Input,
-    shape: Shape,
     request: RequestId,
     time_unix_ms: i64,
     prompt_hash: Option<Sha256Hex>,
     session: Option<String>,
     propensity: f64,
     provenance: Provenance,
-    reply: Reply,
 }
 
 impl Capture {
     /// The request, where its task keeps texts and it is about one text, as the small models are.
     pub fn begin(accepted: &Accepted, route: &Route, call: &Call) -> Option<Self> {
-        let (serving, input, shape, prompt_hash, reach, provenance) = match route {
-            Route::Task { serving, question, shape, .. } if question.single => {
+        let (serving, input, prompt_hash, reach, provenance) = match route {
+            Route::Task { serving, question, .. } if question.single => {
                 let reach = reach(accepted, serving, true);
-                (serving, &question.input, shape, None, reach, serving.provenance)
+                (serving, &question.input, None, reach, serving.provenance)
             }
             Route::Recognised {
                 serving,
-                reading: Some(Reading { input, shape }),
+                reading: Some(Reading { input, .. }),
                 hash,
                 lowered,
                 remote,
@@ -71,7 +66,7 @@ impl Capture {
                     Reach::Whole if !lowered => Reach::LargeOnly,
                     other => other,
                 };
-                (serving, input, shape, Some(hash.clone()), reach, remote.provenance)
+                (serving, input, Some(hash.clone()), reach, remote.provenance)
             }
             Route::Task { .. } | Route::Recognised { .. } | Route::Remote(_) => return None,
         };
@@ -81,31 +76,17 @@ impl Capture {
         Some(Self {
             serving: serving.clone(),
             input: input.clone(),
-            shape: shape.clone(),
             request: accepted.id.clone(),
             time_unix_ms: accepted.time_unix_ms,
             prompt_hash,
             session: session(&serving.task, call),
             propensity: propensity(serving, reach),
             provenance,
-            reply: Reply::default(),
         })
     }
 
-    /// The large model has replied.
-    pub fn replied(&mut self, reply: &ChatResponse) {
-        self.reply.whole(reply);
-    }
-
-    /// A piece of its reply has come.
-    pub fn replied_in_part(&mut self, piece: &ChatChunk) {
-        self.reply.piece(piece);
-    }
-
-    /// The request has ended: it is kept as soon as there is time.
-    pub fn keep(self, gateway: &Gateway, climbed: &Climbed) {
-        let answered_large = climbed.end == End::Large;
-        let large = climbed.answer.clone().or_else(|| self.reply.answer(&self.shape, &self.serving.task));
+    /// The request has ended, with this answer if any: it is kept as soon as there is time.
+    pub fn keep(self, gateway: &Gateway, climbed: &Climbed, answer: Option<Answer>) {
         let (end, answered_by) = (climbed.end, climbed.answered_by.clone());
         let opinion = climbed.own.as_ref().map(|(_, own, confidence)| Opinion {
             answer: own.answer.clone(),
@@ -122,7 +103,7 @@ impl Capture {
             small: None,
             confidence: None,
             would_answer: false,
-            large: large.filter(|_| answered_large),
+            large: answer.filter(|_| end == End::Large),
             answered_by,
             release: self.serving.release.as_ref().map(|release| release.version),
             propensity: self.propensity,
@@ -157,52 +138,6 @@ fn session(task: &Task, call: &Call) -> Option<String> {
     Some(Sha256Hex::of_parts([task.name.as_str().as_bytes(), named.as_bytes()]).to_string())
 }
 
-/// What the large model has said so far.
-#[derive(Default)]
-struct Reply {
-    text: String,
-    ended: Option<FinishReason>,
-    /// It calls tools, refuses, gives several answers, or is too long for a label.
-    is_no_answer: bool,
-}
-
-impl Reply {
-    fn whole(&mut self, reply: &ChatResponse) {
-        let [choice] = &reply.choices[..] else { return };
-        self.is_no_answer = choice.message.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty())
-            || choice.message.refusal.as_ref().is_some_and(|refusal| !refusal.is_empty());
-        self.say(&choice.message.text().unwrap_or_default());
-        self.ended = choice.finish_reason.clone();
-    }
-
-    fn piece(&mut self, piece: &ChatChunk) {
-        for choice in &piece.choices {
-            let delta = &choice.delta;
-            self.is_no_answer |= choice.index > 0
-                || delta.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty())
-                || delta.refusal.as_ref().is_some_and(|refusal| !refusal.is_empty());
-            self.say(delta.content.as_deref().unwrap_or_default());
-            if choice.finish_reason.is_some() {
-                self.ended.clone_from(&choice.finish_reason);
-            }
-        }
-    }
-
-    fn say(&mut self, text: &str) {
-        self.is_no_answer |= self.text.len() + text.len() > LONGEST_REPLY;
-        if !self.is_no_answer {
-            self.text.push_str(text);
-        }
-    }
-
-    /// The answer in the task's terms. Half an answer may read like a whole one, so that only one that ended by itself
-    /// counts.
-    fn answer(&self, shape: &Shape, task: &Task) -> Option<Answer> {
-        let whole = !self.is_no_answer && self.ended == Some(FinishReason::Stop);
-        if whole { shape.read(&self.text, task) } else { None }
-    }
-}
-
 /// What the small models say.
 struct Opinion {
     answer: Answer,
@@ -221,6 +156,7 @@ struct Kept {
 /// What waits to be kept, and the thread that keeps it.
 pub(crate) struct Captures {
     inbox: SyncSender<Message>,
+    thread: Option<JoinHandle<()>>,
     waiting_bytes: Arc<AtomicUsize>,
     not_captured: NotCaptured,
 }
@@ -229,10 +165,12 @@ enum Message {
     Keep(Box<Kept>),
     /// Says when all that came before is kept.
     Settle(Sender<()>),
+    End,
 }
 
 impl Captures {
-    /// Starts the thread. It ends when this is dropped and all that waits is kept.
+    /// Starts the thread. Whoever drops this waits until all that was taken is kept, and the thread's hold on the store
+    /// is gone.
     pub(crate) fn start(store: Store, not_captured: NotCaptured) -> Self {
         let (inbox, messages) = sync_channel(MOST_WAITING);
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
@@ -245,10 +183,8 @@ impl Captures {
         let started = std::thread::Builder::new()
             .name("sprat-capture".to_owned())
             .spawn(move || keeper.work(&messages));
-        if let Err(error) = started {
-            tracing::warn!("no texts can be kept: {error}");
-        }
-        Self { inbox, waiting_bytes, not_captured }
+        let thread = started.inspect_err(|error| tracing::warn!("no texts can be kept: {error}")).ok();
+        Self { inbox, thread, waiting_bytes, not_captured }
     }
 
     fn take(&self, kept: Kept) {
@@ -272,6 +208,16 @@ impl Captures {
     }
 }
 
+impl Drop for Captures {
+    fn drop(&mut self) {
+        let _ = self.inbox.send(Message::End);
+        if let Some(thread) = self.thread.take() {
+            // It could only have panicked, and then there is nothing left to wait for.
+            let _ = thread.join();
+        }
+    }
+}
+
 struct Keeper {
     store: Store,
     runtime: Option<Runtime>,
@@ -281,7 +227,8 @@ struct Keeper {
 
 impl Keeper {
     fn work(self, inbox: &Receiver<Message>) {
-        while let Ok(first) = inbox.recv() {
+        let mut ends = false;
+        while !ends && let Ok(first) = inbox.recv() {
             let mut settles = Vec::new();
             let mut rows = Vec::new();
             let more = std::iter::from_fn(|| inbox.try_recv().ok());
@@ -292,6 +239,7 @@ impl Keeper {
                         rows.push(self.row(*kept));
                     }
                     Message::Settle(reply) => settles.push(reply),
+                    Message::End => ends = true,
                 }
             }
             self.write(rows);

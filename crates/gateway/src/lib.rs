@@ -19,6 +19,7 @@
 //! | How often may it ask, and for how much? | [`limits`], [`quote`], [`budget`] |
 //! | What answers now? Exchanged while requests run. | [`current`] |
 //! | Was a small answer right? | [`audit`] |
+//! | What did the large model's own words mean for a task? | [`reply`] |
 //! | What would a release have answered that only watches? | [`watch`] |
 //! | What do people look at? | `dashboard` |
 //! | What do operators watch? | [`metrics`] |
@@ -48,6 +49,7 @@ pub mod pass;
 pub mod quote;
 pub mod record;
 mod relay;
+pub mod reply;
 pub mod resolve;
 pub mod server;
 pub mod shape;
@@ -255,8 +257,8 @@ async fn chat(State(gateway): State<Arc<Gateway>>, arrival: Arrival) -> Response
     let answered: Result<Response, Refusal> = async {
         let call = decode(arrival)?;
         let route = permitted(&accepted, resolve(&gateway.current.deployed(), &accepted, &call)?)?;
-        let record =
-            Record::begin(&gateway, &accepted, &route).capturing(Capture::begin(&accepted, &route, &call));
+        let capture = Capture::begin(&accepted, &route, &call);
+        let record = Record::begin(&gateway, &accepted, &route).capturing(capture, &route);
         let answered = answer(&gateway, &accepted, &route, &call, record).await?;
         let watch = Watch::of(&gateway, &accepted, &route, &answered);
         let reply = encode(&accepted, &route, &call, answered);

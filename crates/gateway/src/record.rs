@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use sprat_cascade::{Account, Climbed, End, Remote, Spent};
+use sprat_cascade::{Account, Climbed, End, Remote, Serving, Spent};
 use sprat_store::{Ending, LedgerEntry, Source};
 use sprat_task::{ModelError, ModelId, Money, Outcome, Provenance, Step, TaskName, Usage};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Gateway;
 use crate::accept::Accepted;
+use crate::audit;
 use crate::capture::Capture;
 use crate::error::Refusal;
 use crate::keys::{Hold, Lease};
-use crate::resolve::Route;
+use crate::reply::Listening;
+use crate::resolve::{Reading, Route};
 
 /// The task of a request that is nobody's: no file of a task can have this name.
 pub const NO_TASK: &str = "-";
@@ -27,6 +29,7 @@ pub struct Record {
     began: Instant,
     asking: Option<(ModelId, Instant)>,
     capture: Option<Box<Capture>>,
+    listening: Option<Box<Listening>>,
     lease: Option<Lease>,
     hold: Option<Hold>,
     _place: Arc<OwnedSemaphorePermit>,
@@ -75,6 +78,7 @@ impl Record {
             began: accepted.began,
             asking: None,
             capture: None,
+            listening: None,
             lease: accepted.lease.clone(),
             hold: None,
             _place: accepted.place.clone(),
@@ -118,14 +122,22 @@ impl Record {
     }
 
     /// What was asked and answered is to be kept as well.
-    pub fn capturing(mut self, capture: Option<Capture>) -> Self {
+    pub fn capturing(mut self, capture: Option<Capture>, route: &Route) -> Self {
+        if let (Some(_), Route::Recognised { serving, reading: Some(reading), .. }) = (&capture, route) {
+            self.listen(serving, reading);
+        }
         self.capture = capture.map(Box::new);
         self
     }
 
+    /// What the large model replies is wanted in the task's terms.
+    pub fn listen(&mut self, serving: &Arc<Serving>, reading: &Reading) {
+        self.listening = Some(Box::new(Listening::new(serving, &reading.input, &reading.shape)));
+    }
+
     /// Where what the large model says is listened to.
-    pub fn capture(&mut self) -> Option<&mut Capture> {
-        self.capture.as_deref_mut()
+    pub fn listening(&mut self) -> Option<&mut Listening> {
+        self.listening.as_deref_mut()
     }
 
     /// The large model was not asked, because the key may not spend that. What the rungs did is recorded; where there
@@ -161,8 +173,17 @@ impl Record {
             // The answer is worth more than its record; the store counts what it could not keep.
             self.gateway.metrics.not_recorded();
         }
+        let listening = self.listening.take();
+        let said = listening.as_ref().and_then(|listening| listening.answer());
+        if let (Some(listening), Some(said)) = (&listening, &said)
+            && climbed.end == End::Large
+            && climbed.held_back.is_some()
+        {
+            let (serving, input) = listening.question();
+            audit::held_back(&self.gateway, &entry.request, serving, input, climbed, said.clone());
+        }
         if let Some(capture) = self.capture.take() {
-            capture.keep(&self.gateway, climbed);
+            capture.keep(&self.gateway, climbed, climbed.answer.clone().or(said));
         }
     }
 }

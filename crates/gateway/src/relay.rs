@@ -139,8 +139,8 @@ pub(crate) struct Relay {
     incoming: Incoming,
     /// `None` once its end is recorded.
     record: Option<Record>,
-    /// Of the events that are ready, those that a capture has heard.
-    captured: usize,
+    /// Of the events that are ready, those that have been listened to.
+    heard: usize,
 }
 
 impl Relay {
@@ -158,7 +158,7 @@ impl Relay {
             asked,
             incoming,
             record: Some(record),
-            captured: 0,
+            heard: 0,
         };
         relay.settle();
         relay
@@ -173,21 +173,21 @@ impl Relay {
         Passed { model, climbed: None, response: (head, body).into_response() }
     }
 
-    /// Where the task keeps what is said: hears what the client is about to be told.
-    fn capture(&mut self) {
-        let Some(capture) = self.record.as_mut().and_then(Record::capture) else { return };
-        for event in self.incoming.ready.iter().skip(self.captured) {
+    /// Where a task wants to know what is said: hears what the client is about to be told.
+    fn listen(&mut self) {
+        let Some(listening) = self.record.as_mut().and_then(Record::listening) else { return };
+        for event in self.incoming.ready.iter().skip(self.heard) {
             let data = event.strip_prefix("data: ").unwrap_or_default().trim_end();
             if let Ok(chat::StreamData::Chunk(chunk)) = chat::parse_stream_data(data) {
-                capture.replied_in_part(&chunk);
+                listening.piece(&chunk);
             }
         }
-        self.captured = self.incoming.ready.len();
+        self.heard = self.incoming.ready.len();
     }
 
     /// Records a whole answer, before its end is told.
     fn settle(&mut self) {
-        self.capture();
+        self.listen();
         if self.incoming.ended
             && let Some(record) = self.record.take()
         {
@@ -213,7 +213,7 @@ impl Relay {
         loop {
             self.settle();
             if !self.incoming.ready.is_empty() {
-                self.captured = 0;
+                self.heard = 0;
                 let together: String = self.incoming.ready.drain(..).collect();
                 return Some((Ok(Bytes::from(together)), self));
             }

@@ -7,7 +7,7 @@ use sprat_cascade::HeldBack;
 use sprat_store::Source;
 use sprat_task::{Answer, ReleaseId, Slice};
 
-use crate::fakes::World;
+use crate::fakes::{PROMPT, Script, World, event, reply, schema, usage_event};
 
 fn release() -> ReleaseId {
     ReleaseId { task: "tickets".into(), version: 3 }
@@ -75,4 +75,30 @@ async fn a_part_that_was_taken_away_is_answered_by_the_large_model_and_compared(
     assert_eq!(held.drawn.groups.iter().collect::<Vec<_>>(), [(&"channel".to_owned(), &"mail".to_owned())]);
     let outcomes: Vec<&str> = world.ledger()[0].steps.iter().map(|step| step.outcome.word()).collect();
     assert!(outcomes == ["held back", "last"] || outcomes == ["accepted"], "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn an_ordinary_call_of_a_part_that_was_taken_away_is_compared_with_the_reply_as_it_came() {
+    for streams in [false, true] {
+        let world = World::serving(|serving| {
+            serving.ladder.held_back = vec![HeldBack { slice: Slice::Whole, share: 0.0 }];
+        });
+        let team = "{\"team\": \"delivery\"}";
+        let pieces =
+            [event(json!({"content": team}), Some("stop")), usage_event(), "data: [DONE]\n\n".to_owned()];
+        world.wire.plays(match streams {
+            false => Script::json(200, reply(team)),
+            true => Script::stream(pieces.into_iter().map(Some).collect()),
+        });
+        let format = json!({"type": "json_schema", "json_schema": {"name": "team", "schema": schema()}});
+        let call = json!({"model": "auto", "stream": streams, "response_format": format, "messages": [
+            {"role": "system", "content": PROMPT}, {"role": "user", "content": "Ticket: refund 0.95"}]});
+        let got = world.chat(call).await;
+        assert_eq!(got.header("x-sprat-answered-by"), Some("large"));
+        world.gateway.quiet().await;
+        let audits = world.store.audits().after(&release(), 0, 10).unwrap();
+        let [audit] = &audits[..] else { panic!("one comparison: {audits:?}") };
+        assert_eq!(audit.drawn.held, Some(Slice::Whole));
+        assert_eq!((&audit.drawn.small, audit.differs()), (&Answer::label("refund"), Some(true)));
+    }
 }
