@@ -70,7 +70,7 @@ impl Refusal {
         let (status, code) = match error {
             ModelError::Timeout => (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
             ModelError::Busy { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
-            ModelError::Unavailable(_) | ModelError::Cancelled => {
+            ModelError::Unavailable(_) | ModelError::Resting { .. } | ModelError::Cancelled => {
                 (StatusCode::SERVICE_UNAVAILABLE, "upstream_unavailable")
             }
             ModelError::BadInput(_) => (StatusCode::BAD_REQUEST, "bad_input"),
@@ -82,6 +82,7 @@ impl Refusal {
         let body = ErrorBody::new(kind, format!("{model}: {error}")).with_code(code);
         let retry_after_ms = match error {
             ModelError::Busy { retry_after_ms } => *retry_after_ms,
+            ModelError::Resting { retry_after_ms, .. } => Some(*retry_after_ms),
             _ => None,
         };
         // The upstream has been tried as often as makes sense; a client that tries on only multiplies that.

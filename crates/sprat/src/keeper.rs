@@ -4,6 +4,7 @@
 //! Everything it decides is in the store, so that it goes on where it stopped, and the gateway learns of it as it learns of
 //! a promotion: by the generation.
 
+mod drifting;
 mod learning;
 mod watching;
 
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sprat_gateway::Gateway;
-use sprat_store::{Filter, Spend, Store};
+use sprat_store::{Filter, Level, Spend, Store};
 use sprat_task::{ReleaseId, Task, TaskName};
 use tokio_util::sync::CancellationToken;
 
@@ -24,11 +25,11 @@ use crate::failure::Failure;
 use crate::output::words;
 use crate::workspace::Workspace;
 use learning::{Learned, Learning};
-use watching::Watching;
+use watching::{Watching, tell};
 
 /// How often it looks.
 const EVERY: Duration = Duration::from_millis(500);
-/// How often the share of audits is set by the traffic.
+/// How often the share of audits is set by the traffic, and the traffic compared with what a release was certified on.
 const RATES_EVERY: Duration = Duration::from_secs(60);
 /// Traffic that the share of audits is set by, in milliseconds.
 const DAY_MS: i64 = 24 * 3_600_000;
@@ -99,10 +100,7 @@ impl Keeper {
     fn look_at_all(&mut self) -> Result<(), Failure> {
         let tasks: Vec<Task> = self.workspace.tasks.values().map(|(task, _)| task.clone()).collect();
         if self.rates_set.is_none_or(|set| set.elapsed() >= RATES_EVERY) {
-            for task in &tasks {
-                let rate = task.audit.rate(self.small_answers_per_day(&task.name)?);
-                self.gateway.auditor().set_rate(task.name.as_str(), rate);
-            }
+            self.set_rates(&tasks)?;
             self.rates_set = Some(Instant::now());
         }
         let mut serving = Vec::new();
@@ -118,18 +116,38 @@ impl Keeper {
         self.learn(&tasks)
     }
 
+    /// As many audits as the traffic calls for; as many as there may be where it has drifted.
+    fn set_rates(&mut self, tasks: &[Task]) -> Result<(), Failure> {
+        for watching in self.watched.values_mut() {
+            watching.compare(&self.store, self.app.now_unix_ms())?;
+        }
+        for task in tasks {
+            let drifted =
+                self.watched.iter().any(|(id, watching)| id.task == task.name && watching.has_drifted());
+            let a_day = if drifted { 0.0 } else { self.small_answers_per_day(&task.name)? };
+            self.gateway.auditor().set_rate(task.name.as_str(), task.audit.rate(a_day));
+        }
+        Ok(())
+    }
+
     /// In shadow: learns what can be learned from the large model's answers.
     fn learn(&mut self, tasks: &[Task]) -> Result<(), Failure> {
         let Some(learning) = &mut self.learning else { return Ok(()) };
         match learning.ended(&self.store, self.app.now_unix_ms())? {
-            Some(Learned::Certified(release)) => self.app.out().notice(format!(
-                "{} is certified: {}; it would answer {} of such requests. `sprat serve` without --shadow lets it",
-                release.id,
-                release.certificate.sentence(),
-                words::share(release.certificate.coverage().unwrap_or(0.0))
-            )),
+            Some(Learned::Certified(release)) => {
+                let text = format!(
+                    "{} is certified: {}; it would answer {} of such requests. `sprat serve` without --shadow lets it",
+                    release.id,
+                    release.certificate.sentence(),
+                    words::share(release.certificate.coverage().unwrap_or(0.0))
+                );
+                tell(&self.store, &release.id, "ready", Level::Info, text.clone(), self.app.now_unix_ms())?;
+                self.app.out().notice(text);
+            }
             Some(Learned::NotYet(task, why)) => {
-                self.app.out().notice(format!("{task} was learned from the traffic, and may not answer yet: {why}"));
+                self.app
+                    .out()
+                    .notice(format!("{task} was learned from the traffic, and may not answer yet: {why}"));
             }
             None => {}
         }
@@ -139,7 +157,7 @@ impl Keeper {
     fn watch(&mut self, task: &Task, release: &ReleaseId) -> Result<(), Failure> {
         if !self.watched.contains_key(release) {
             let folder = self.workspace.releases();
-            let watching = Watching::open(&self.store, &folder, task, release)?;
+            let watching = Watching::open(&self.store, &folder, task, release, self.app.now_unix_ms())?;
             self.watched.insert(release.clone(), watching);
         }
         if let Some(watching) = self.watched.get_mut(release) {

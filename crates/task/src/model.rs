@@ -67,9 +67,17 @@ pub enum ModelError {
         /// `retry-after`, where given.
         retry_after_ms: Option<u64>,
     },
-    /// Not reachable, restarting, or behind an open circuit breaker.
+    /// Not reachable, or restarting.
     #[error("unavailable: {0}")]
     Unavailable(String),
+    /// Not asked, because it failed too often lately.
+    #[error("unavailable: {why}")]
+    Resting {
+        /// How it failed.
+        why: String,
+        /// How long it rests, in milliseconds.
+        retry_after_ms: u64,
+    },
     /// The provider doesn't accept the request or the key.
     #[error("refused: {0}")]
     Refused(String),
@@ -87,7 +95,7 @@ pub enum ModelError {
 impl ModelError {
     /// Whether the same call may succeed a little later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Timeout | Self::Busy { .. } | Self::Unavailable(_))
+        matches!(self, Self::Timeout | Self::Busy { .. } | Self::Unavailable(_) | Self::Resting { .. })
     }
 
     /// Whether another model may answer where this one could not. Not where the client has left, where the input is at

@@ -132,6 +132,12 @@ async fn they_are_asked_in_order_and_the_last_ones_words_are_the_reply() {
     third.plays(Script::Fail(ModelError::Busy { retry_after_ms: Some(3_000) }));
     let got = world.chat(call(json!({}))).await;
     assert_eq!((got.status, got.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, Some("3")));
+    third.plays(Script::Fail(ModelError::Resting {
+        why: "it failed too often".into(),
+        retry_after_ms: 4_500,
+    }));
+    let got = world.chat(call(json!({}))).await;
+    assert_eq!((got.status, got.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, Some("5")));
 }
 
 #[tokio::test]

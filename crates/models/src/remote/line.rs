@@ -181,9 +181,12 @@ impl Line {
 
     fn shut(&self, wait: Duration) -> ModelError {
         let host = self.http.host();
-        ModelError::Unavailable(format!(
-            "{host} failed too often in a row; nothing is sent to it for {:.1} s",
-            wait.as_secs_f64()
-        ))
+        ModelError::Resting {
+            why: format!(
+                "{host} failed too often in a row; nothing is sent to it for {:.1} s",
+                wait.as_secs_f64()
+            ),
+            retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        }
     }
 }

@@ -28,7 +28,7 @@ impl World {
         let task = read_task("tickets", &Source::new("t.toml", text), |_| Err(String::new())).unwrap();
         let id = ReleaseId { task: "tickets".into(), version: 1 };
         store.registry().add(&release(&id)).unwrap();
-        let watching = Watching::open(&store, folder.path(), &task, &id).unwrap();
+        let watching = Watching::open(&store, folder.path(), &task, &id, 0).unwrap();
         Self { _folder: folder, store, task, id, watching, requests: 0 }
     }
 
@@ -141,4 +141,32 @@ fn a_part_that_is_still_wrong_on_its_way_back_is_taken_away_again() {
     (0..30).for_each(|_| world.audit("refund", None, true));
     world.look();
     assert_eq!(world.taken(), [(Slice::Label("refund".into()), 0.0)]);
+}
+
+#[test]
+fn audits_that_get_no_label_are_told_of_once() {
+    let mut world = World::new();
+    let count = |world: &World| world.store.notices().latest(10).unwrap().len();
+    for n in 0..10 {
+        let audit = NewAudit {
+            release: world.id.clone(),
+            request: format!("m-{n}").into(),
+            held: None,
+            small: Answer::label("refund"),
+            groups: BTreeMap::new(),
+            confidence: Confidence::new(0.97),
+            propensity: 0.1,
+            time_unix_ms: 0,
+        };
+        let id = world.store.audits().draw(&audit).unwrap();
+        world.store.audits().settle(id, Err("no answer before the deadline"), 0).unwrap();
+        world.look();
+        assert_eq!(count(&world), usize::from(n == 9), "{n}");
+    }
+    world.audit("refund", None, false);
+    world.look();
+    assert_eq!(count(&world), 1);
+    let notice = &world.store.notices().latest(1).unwrap()[0].notice;
+    assert_eq!(notice.kind, "missing-labels");
+    assert!(notice.text.contains("10 of 10 audits"), "{}", notice.text);
 }

@@ -1,10 +1,10 @@
 //! One release under watch: what its audits say, what is taken away for it, and what comes back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::json;
-use sprat_cascade::alarm::{BASELINE_AUDITS, Baseline, Ear, Heard, Tally};
+use sprat_cascade::alarm::{AlarmLevel, BASELINE_AUDITS, Baseline, Ear, Heard, Tally};
 use sprat_cascade::watch::{Seen, Taken, Watch};
 use sprat_cascade::way_back::{self, Move, Promise, Standing};
 use sprat_learn::observe::ObservedRow;
@@ -12,11 +12,17 @@ use sprat_learn::release as files;
 use sprat_store::{Audit, Level, NewNotice, NewStepBack, StepBack, Store, WayBack};
 use sprat_task::{Answer, Guarantee, Release, ReleaseId, Slice, Task};
 
+use super::drifting::Drifting;
 use crate::failure::Failure;
 use crate::output::words;
 
 /// Audits read at once.
 const AT_ONCE: usize = 2_000;
+/// Audits without a label are told of from so many in a day,
+const MANY_MISSING: u64 = 10;
+/// where they are this share of them.
+const MISSING_SHARE: f64 = 0.1;
+const DAY_MS: i64 = 24 * 3_600_000;
 
 /// A release and what has been heard of it.
 pub struct Watching {
@@ -28,18 +34,38 @@ pub struct Watching {
     /// By which the watch was made: it is made again when any of them changes.
     steps: Vec<StepBack>,
     labelled: u64,
+    /// Nothing where the release was certified on too little to compare with.
+    drifting: Option<Drifting>,
+    /// What has been told of and still holds, so that it is told once.
+    told: BTreeSet<String>,
 }
 
 impl Watching {
     /// Begins to watch a release.
-    pub fn open(store: &Store, releases: &Path, task: &Task, id: &ReleaseId) -> Result<Self, Failure> {
+    pub fn open(
+        store: &Store,
+        releases: &Path,
+        task: &Task,
+        id: &ReleaseId,
+        now_unix_ms: i64,
+    ) -> Result<Self, Failure> {
         let release = store.registry().release(id)?;
         // Without its observations a release is watched by what it promises alone.
         let rows = files::read_observations(&files::folder(releases, id)).map(|(_, fresh)| fresh);
         let rows = rows.unwrap_or_default();
         let (gold, agreement) = baselines(&release, &rows);
         let watch = Watch::new(gold.clone(), agreement.clone(), task.labels.len(), Vec::new());
-        let mut watching = Self { release, gold, agreement, watch, steps: Vec::new(), labelled: 0 };
+        let drifting = Drifting::of(id, &rows, now_unix_ms);
+        let mut watching = Self {
+            release,
+            gold,
+            agreement,
+            watch,
+            steps: Vec::new(),
+            labelled: 0,
+            drifting,
+            told: BTreeSet::new(),
+        };
         watching.begin_anew(store, task)?;
         Ok(watching)
     }
@@ -58,7 +84,62 @@ impl Watching {
         self.bring_back(store, task, now_unix_ms)?;
         if self.watch.heard() != before || !is_the_same {
             store.audits().keep_watched(&self.release.id, &self.watch.watched(), now_unix_ms)?;
+            self.warn(store, now_unix_ms)?;
         }
+        Ok(())
+    }
+
+    /// Whether what comes in looks different from what the release was certified on.
+    pub fn has_drifted(&self) -> bool {
+        self.drifting.as_ref().is_some_and(Drifting::has_drifted)
+    }
+
+    /// Compares what has come in with what the release was certified on.
+    pub fn compare(&mut self, store: &Store, now_unix_ms: i64) -> Result<(), Failure> {
+        let Some(drifting) = &mut self.drifting else { return Ok(()) };
+        if drifting.look(store)? {
+            let text = format!(
+                "{}: {}. Nothing is taken away; more answers are audited, unless the task declares how many",
+                self.release.id,
+                drifting.sentence()
+            );
+            tracing::warn!("{text}");
+            tell(store, &self.release.id, "drift", Level::Warning, text, now_unix_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Tells of alarms that come near, and of audits that get no label.
+    fn warn(&mut self, store: &Store, now_unix_ms: i64) -> Result<(), Failure> {
+        let id = &self.release.id;
+        let mut holds: BTreeMap<String, (&str, String)> = BTreeMap::new();
+        let watched = self.watch.watched();
+        for (ear, heard) in watched
+            .gold
+            .iter()
+            .map(|heard| (Ear::Gold, heard))
+            .chain(watched.agreement.iter().map(|heard| (Ear::Agreement, heard)))
+            .filter(|(_, heard)| heard.level == AlarmLevel::Warning)
+        {
+            let text = format!("{id}: {}. Nothing is taken away yet; it may soon be", sentence(ear, heard));
+            holds.insert(format!("{} {}", word(ear), heard.slice), ("warning", text));
+        }
+        let counts = store.audits().counts(id, now_unix_ms.saturating_sub(DAY_MS))?;
+        if counts.missing >= MANY_MISSING && counts.missing as f64 > MISSING_SHARE * counts.drawn as f64 {
+            let text = format!(
+                "{id}: {} of {} audits of the last day got no answer from the large model, and the alarms hear nothing of them",
+                words::count(counts.missing),
+                words::count(counts.drawn)
+            );
+            holds.insert("missing".to_owned(), ("missing-labels", text));
+        }
+        for (what, (kind, text)) in &holds {
+            if !self.told.contains(what) {
+                tracing::warn!("{text}");
+                tell(store, id, kind, Level::Warning, text.clone(), now_unix_ms)?;
+            }
+        }
+        self.told = holds.into_keys().collect();
         Ok(())
     }
 
@@ -151,7 +232,7 @@ impl Watching {
 }
 
 /// Leaves a notice for whoever is to be told.
-fn tell(
+pub fn tell(
     store: &Store,
     release: &ReleaseId,
     kind: &str,
