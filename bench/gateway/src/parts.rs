@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::clock;
 use crate::gateways::{Gateway, Places, Who};
 use crate::load::{Ask, Until, Window, closed, open};
-use crate::mock::{Bill, Manner, Mock};
+use crate::mock::{Manner, Mock};
 use crate::numbers::{Spread, quantile};
 use crate::process::{Launch, Process, free_port};
 use crate::sprat::{Workspace, labels};
@@ -135,7 +135,7 @@ pub async fn beside(who: Who, places: &Places, mock: &Mock, pace: Pace) -> anyho
             }
         }
     }
-    settle(gateway, mock.take_bill()).await?;
+    settle(gateway, mock).await?;
     Ok(all)
 }
 
@@ -186,11 +186,13 @@ fn used(gateway: &Gateway) -> Option<(f64, Option<f64>)> {
 }
 
 /// Stops a gateway; Sprat's ledger must say what the bill says.
-async fn settle(gateway: Gateway, bill: Bill) -> anyhow::Result<()> {
+async fn settle(gateway: Gateway, mock: &Mock) -> anyhow::Result<()> {
     if let Some(process) = gateway.process {
         process.stop().await?;
     }
     if let Some(workspace) = gateway.workspace {
+        // Audits go on after the replies; they are over once the gateway has left.
+        let bill = mock.take_bill();
         workspace.hold_against(bill)?;
         eprintln!(
             "  the ledger says what the upstream's bill says: {} calls, {} micro-dollars",
@@ -279,7 +281,7 @@ pub async fn small(places: &Places, mock: &Mock, pace: Pace) -> anyhow::Result<S
         "  small answers: {:.0}/s, p50 {:.2} ms, {:.0} us CPU an answer ({:.0} the ledger's threads)",
         small.per_second.median, small.latency_p50.median, small.cpu_us, small.ledger_us
     );
-    settle(gateway, mock.take_bill()).await?;
+    settle(gateway, mock).await?;
     Ok(small)
 }
 
@@ -352,6 +354,6 @@ pub async fn memory(places: &Places, mock: &Mock, pace: Pace) -> anyhow::Result<
         ensure!(window.errors == 0, "{}", window.trouble.unwrap_or_default());
     }
     note("the streams have ended".to_owned(), &gateway);
-    settle(gateway, mock.take_bill()).await?;
+    settle(gateway, mock).await?;
     Ok(held)
 }

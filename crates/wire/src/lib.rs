@@ -10,6 +10,7 @@
 //! | Which events are in these bytes? | [`sse`] |
 //! | Which call does this line of a log record? | [`log`] |
 //! | What does a client tell us about an earlier answer? | [`feedback`] |
+//! | What of a body can be changed without touching the rest? | [`RawObject`] |
 //!
 //! Three habits hold throughout. A field we do not know stays in `rest`, in the order it came. A name we do not
 //! know (a role, a finish reason) survives as `Other`. A number that was not said is `None`, never 0.
@@ -25,11 +26,13 @@ pub mod log;
 #[cfg(test)]
 mod mutated;
 pub mod openai;
+mod raw;
 pub mod sse;
 mod text_or_list;
 
 pub use body::{BodyError, parse_body};
 pub use log::{LogCall, LogLineError, parse_log_line};
+pub use raw::RawObject;
 pub use text_or_list::TextOrList;
 
 /// A JSON object as it was written: keys in their order.

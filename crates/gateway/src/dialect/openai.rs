@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use sprat_task::ModelError;
 use sprat_task::model::WireRequest;
 use sprat_wire::openai::chat::{StreamData, Usage, parse_stream_data};
-use sprat_wire::parse_body;
 use sprat_wire::sse::SseEvent;
+use sprat_wire::{RawObject, parse_body};
 
 use super::{Heard, Says, Whole, gave_up, passed_headers, says};
 use crate::decode::Call;
@@ -23,11 +23,12 @@ pub(crate) struct OpenAi {
 impl OpenAi {
     pub fn speak(call: &Call, model: &str) -> Result<(WireRequest, Self), Refusal> {
         let hide_usage = call.chat.is_stream() && !call.chat.wants_stream_usage();
-        let (mut request, ears) = Self::as_it_is("/chat/completions", &call.headers, &call.raw, model)?;
-        if hide_usage {
-            request.body = body(&call.raw, model, true)?;
-        }
-        Ok((request, Self { hide_usage, ..ears }))
+        let body = body(&call.raw, model, hide_usage)?;
+        let headers = passed_headers(&call.headers);
+        Ok((
+            WireRequest { path: "/chat/completions".to_owned(), headers, body },
+            Self { hide_usage, usage: None },
+        ))
     }
 
     pub fn as_it_is(
@@ -69,18 +70,16 @@ impl OpenAi {
     }
 }
 
-/// The body as it came, but for the model's name, and for the usage that we must know to charge a stream.
+/// The body as it came, byte for byte but for the model's name, and for the usage that we must know to charge a stream.
 fn body(raw: &Bytes, model: &str, ask_for_usage: bool) -> Result<Vec<u8>, Refusal> {
-    let mut body: Map<String, Value> =
-        parse_body(raw).map_err(|error| Refusal::request(format!("the body can't be read: {error}")))?;
-    body.insert("model".to_owned(), Value::from(model));
+    let unread = |error| Refusal::request(format!("the body can't be read: {error}"));
+    let mut body = RawObject::parse(raw).map_err(unread)?;
+    body.set("model", Value::from(model).to_string());
     if ask_for_usage {
-        let options = body.entry("stream_options").or_insert_with(|| Value::Object(Map::new()));
-        if !options.is_object() {
-            *options = Value::Object(Map::new());
-        }
-        options["include_usage"] = Value::Bool(true);
+        let given = body.get("stream_options").and_then(|options| parse_body(options.as_bytes()).ok());
+        let mut options: Map<String, Value> = given.unwrap_or_default();
+        options.insert("include_usage".to_owned(), Value::Bool(true));
+        body.set("stream_options", Value::Object(options).to_string());
     }
-    serde_json::to_vec(&body)
-        .map_err(|error| Refusal::ours(format!("the body can't be written again: {error}")))
+    Ok(body.to_string().into_bytes())
 }
