@@ -9,7 +9,6 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use sprat_cascade::{Climbed, End, Reach, Serving};
 use sprat_store::{NewCaptured, Store};
 use sprat_task::{Answer, Confidence, Context, Input, Provenance, RequestId, Sha256Hex, Task, redact};
@@ -127,14 +126,7 @@ fn propensity(serving: &Serving, reach: Reach) -> f64 {
 /// The conversation or user that a call belongs to, as far as the client says: a digest, because a user's name may be
 /// an address.
 fn session(task: &Task, call: &Call) -> Option<String> {
-    let named = |object: &sprat_wire::Object, name: &str| {
-        object.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
-    };
-    let metadata = call.chat.metadata.as_ref();
-    let conversation =
-        || ["session_id", "conversation_id", "thread_id"].into_iter().find_map(|name| named(metadata?, name));
-    let user = call.chat.user.clone().filter(|user| !user.is_empty());
-    let named = conversation().or(user).or_else(|| named(&call.chat.rest, "safety_identifier"))?;
+    let named = call.session()?;
     Some(Sha256Hex::of_parts([task.name.as_str().as_bytes(), named.as_bytes()]).to_string())
 }
 

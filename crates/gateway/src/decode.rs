@@ -24,7 +24,7 @@ pub struct Call {
 
 /// Request headers and fields that name a conversation or a user, the first that is there counts.
 const SESSION_HEADER: &str = "x-session-id";
-const SESSION_METADATA: [&str; 2] = ["session_id", "conversation_id"];
+const SESSION_METADATA: [&str; 3] = ["session_id", "conversation_id", "thread_id"];
 
 impl Call {
     /// Whose call it is, as far as the client says: its conversation, else its user.
