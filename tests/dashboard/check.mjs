@@ -194,7 +194,9 @@ async function refreshes(browser, base) {
   await page.click('.lines summary');
   await page.waitForSelector('.lines .why .steps');
   check(true, 'a request of a task opens');
-  const box = await (await page.$('.chart')).boundingBox();
+  const chart = await page.$('.chart');
+  await chart.scrollIntoView();
+  const box = await chart.boundingBox();
   await page.mouse.move(box.x + box.width - 8, box.y + 80);
   await page.waitForSelector('.tip:not([hidden])');
   check(/with Sprat: \$/.test(await page.$eval('.tip:not([hidden])', (tip) => tip.textContent)), 'a chart tells its numbers');

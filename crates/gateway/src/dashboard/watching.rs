@@ -87,9 +87,10 @@ impl Watching {
                 0 => "No small answer has been checked yet. Audits are drawn at random from what is answered small."
                     .to_owned(),
                 drawn => format!(
-                    "{} of small answers, {per_day:.0} a day: {} differ from the large model’s answer, {} never got one, {} \
+                    "{} of small answers, {} a day: {} differ from the large model’s answer, {} never got one, {} \
                      labelled by people.",
                     counted(drawn, "audit"),
+                    count(per_day.round() as u64),
                     count(counts.differing),
                     count(counts.missing),
                     count(counts.labelled)
@@ -119,10 +120,19 @@ fn notes(watched: &Watched, per_day: f64) -> Vec<String> {
     });
     let seen = watched.detection_days(per_day).map(|days| {
         format!(
-            "Twice the error that is in order would be seen in about {days:.1} days, in half of the cases."
+            "Twice the error that is in order would be seen in about {}, in half of the cases.",
+            time(days)
         )
     });
     measuring.into_iter().chain(seen).collect()
+}
+
+fn time(days: f64) -> String {
+    match days * 24.0 {
+        hours if hours < 1.0 => "an hour".to_owned(),
+        hours if hours < 48.0 => counted(hours.round() as u64, "hour"),
+        _ => format!("{days:.0} days"),
+    }
 }
 
 /// By people's labels first, then by the large model's answers.
