@@ -1,5 +1,6 @@
 //! models
 
+pub mod hub;
 pub mod linear;
 pub mod remote;
 pub mod retrieval;

@@ -224,13 +224,13 @@ pub(super) fn json_headers(provider: &Provider) -> HeaderMap {
 }
 
 /// Whether an address is this machine, which no proxy serves.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or("").trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The deepest cause, which is the one that says something; never the address, which may be private.
-pub(super) fn innermost(error: &reqwest::Error) -> String {
+pub(crate) fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = match error.source() {
         Some(source) => source,
         None => return "no reason given".to_owned(),

@@ -35,7 +35,7 @@ mod replay_wire;
 pub mod retry;
 pub mod secret;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod upstream;
 pub mod webhook;
 

@@ -34,12 +34,12 @@ impl Secret {
     }
 
     /// The key itself, for the header it goes into.
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
     /// The text with every word blanked that holds the key, or begins or ends as the key does.
-    pub(super) fn redact(&self, text: &str) -> String {
+    pub(crate) fn redact(&self, text: &str) -> String {
         let key = self.expose();
         let head = key.get(..TELLING).unwrap_or(key);
         let tail = key.get(key.len().saturating_sub(TELLING)..).unwrap_or(key);

@@ -1,6 +1,8 @@
 //! One `[models.NAME]`: its `kind` is read first, then that kind's own keys, so that a fault keeps its place.
 
 use serde::Deserialize;
+use sprat_models::hub::ModelSource;
+use sprat_models::hub::source::FORMS;
 use sprat_models::linear;
 use sprat_task::names::is_plain_name;
 use sprat_task::problem::list;
@@ -30,8 +32,8 @@ pub type Linear = linear::Config;
 /// A model whose files are on this machine or can be fetched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Local {
-    /// `hf:OWNER/NAME` or `path:PATH`.
-    pub source: String,
+    /// `hf:OWNER/NAME@REVISION` or `path:PATH`.
+    pub source: ModelSource,
 }
 
 impl ModelConfig {
@@ -195,16 +197,14 @@ fn local(source: &Source, name: &Spanned<DeString<'_>>, table: LocalTable) -> Re
     let Some(place) = table.source else {
         return Err(source
             .problem_at(name, format!("model `{}` doesn't say its `source`", name.get_ref()))
-            .allowed("source = \"hf:OWNER/NAME\" or \"path:PATH\""));
+            .allowed(FORMS)
+            .hint("for example source = \"hf:sentence-transformers/all-MiniLM-L6-v2\""));
     };
-    match place.get_ref().split_once(':') {
-        Some(("hf", repository)) if repository.split('/').filter(|part| !part.is_empty()).count() == 2 => {}
-        Some(("path", path)) if !path.trim().is_empty() => {}
-        _ => {
-            return Err(source
-                .problem_at(&place, format!("`{}` doesn't say where the model is", place.get_ref()))
-                .allowed("hf:OWNER/NAME, path:PATH"));
-        }
-    }
-    Ok(Local { source: place.into_inner() })
+    let read: Result<ModelSource, Problem> = place.get_ref().parse();
+    let source = read.map_err(|wrong| Problem {
+        allowed: wrong.allowed,
+        hint: wrong.hint,
+        ..source.problem_at(&place, wrong.message)
+    })?;
+    Ok(Local { source })
 }

@@ -89,7 +89,7 @@ pub fn of_config(config: &Config, source: &Source, root: &std::path::Path) -> Ve
                 all.add(&["models", name, "max_features"], linear.max_features);
             }
             ModelConfig::Encoder(local) | ModelConfig::Decoder(local) => {
-                all.add(&["models", name, "source"], local.source.clone());
+                all.add(&["models", name, "source"], local.source.to_string());
             }
             ModelConfig::Remote(remote) => of_remote(&mut all, name, remote, root),
         }

@@ -3,7 +3,7 @@
 mod answering;
 mod passing_through;
 mod replaying;
-mod server;
+pub(crate) mod server;
 mod trouble;
 
 use std::sync::Arc;

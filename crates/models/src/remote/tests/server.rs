@@ -60,6 +60,7 @@ impl Act {
 /// A request as it was read.
 #[derive(Clone, Debug)]
 pub struct Seen {
+    pub method: String,
     pub path: String,
     pub headers: BTreeMap<String, String>,
     pub body: Value,
@@ -195,7 +196,8 @@ async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
     };
     let head = String::from_utf8(bytes[..head_end].to_vec()).unwrap();
     let mut lines = head.lines();
-    let path = lines.next()?.split(' ').nth(1)?.to_owned();
+    let mut words = lines.next()?.split(' ').map(str::to_owned);
+    let (method, path) = (words.next()?, words.next()?);
     let headers: BTreeMap<String, String> = lines
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
@@ -205,5 +207,5 @@ async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
     let got = body.len();
     body.resize(length, 0);
     stream.read_exact(&mut body[got..]).await.ok()?;
-    Some(Seen { path, headers, body: serde_json::from_slice(&body).unwrap_or(Value::Null) })
+    Some(Seen { method, path, headers, body: serde_json::from_slice(&body).unwrap_or(Value::Null) })
 }
