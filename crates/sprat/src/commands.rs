@@ -16,6 +16,7 @@ mod init;
 mod keys;
 mod learn;
 mod man;
+mod models;
 mod promote;
 mod releases;
 mod review;
@@ -44,6 +45,7 @@ pub enum Command {
     Run(run::Args),
     Serve(serve::Args),
     Keys(keys::Args),
+    Models(models::Args),
     Review(review::Args),
     Releases(releases::Args),
     Promote(promote::Args),
@@ -74,6 +76,7 @@ impl Command {
             Self::Run(args) => run::run(args, app),
             Self::Serve(args) => serve::run(args, app),
             Self::Keys(args) => keys::run(args, app),
+            Self::Models(args) => models::run(args, app),
             Self::Review(args) => review::run(args, app),
             Self::Releases(args) => releases::run(args, app),
             Self::Promote(args) => promote::run(args, app),

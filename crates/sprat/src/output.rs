@@ -19,6 +19,8 @@ use serde_json::json;
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
+use progress::Unit;
+
 pub use progress::Progress;
 pub use table::Table;
 
@@ -202,7 +204,12 @@ impl Output {
 
     /// Shows how far a long piece of work is; `total` where it is known.
     pub fn progress(&self, what: &str, total: Option<u64>) -> Progress {
-        Progress::start(self.clone(), what, total, io::stderr().is_terminal())
+        Progress::start(self.clone(), what, total, Unit::Things, io::stderr().is_terminal())
+    }
+
+    /// Shows how many bytes of a file have come.
+    pub fn download(&self, what: &str, total: u64) -> Progress {
+        Progress::start(self.clone(), what, Some(total), Unit::Bytes, io::stderr().is_terminal())
     }
 
     /// Help text, with colours where stdout has them.

@@ -15,7 +15,17 @@ pub struct Progress {
     out: Output,
     what: String,
     total: Option<u64>,
+    unit: Unit,
     shown: Shown,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// Rows, folds, files.
+    Things,
+    /// Bytes of a download.
+    Bytes,
 }
 
 enum Shown {
@@ -24,10 +34,13 @@ enum Shown {
 }
 
 impl Progress {
-    pub(super) fn start(out: Output, what: &str, total: Option<u64>, is_terminal: bool) -> Self {
+    pub(super) fn start(out: Output, what: &str, total: Option<u64>, unit: Unit, is_terminal: bool) -> Self {
         let shown = if is_terminal {
             let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
             let template = match total {
+                Some(_) if unit == Unit::Bytes => {
+                    "{msg}  {wide_bar} {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta}"
+                }
                 Some(_) => "{msg}  {wide_bar} {human_pos}/{human_len}  {eta}",
                 None => "{spinner} {msg}  {human_pos}  {elapsed}",
             };
@@ -40,7 +53,7 @@ impl Progress {
         } else {
             Shown::Lines(Mutex::new(Instant::now()))
         };
-        Self { out, what: what.to_owned(), total, shown }
+        Self { out, what: what.to_owned(), total, unit, shown }
     }
 
     /// So much is done.
@@ -52,7 +65,7 @@ impl Progress {
                 let Ok(mut last) = last.try_lock() else { return };
                 if last.elapsed() >= BETWEEN_LINES {
                     *last = Instant::now();
-                    self.out.aside(&format!("{}\n", line(&self.what, done, self.total)));
+                    self.out.aside(&format!("{}\n", line(&self.what, done, self.total, self.unit)));
                 }
             }
         }
@@ -67,15 +80,21 @@ impl Drop for Progress {
     }
 }
 
-fn line(what: &str, done: u64, total: Option<u64>) -> String {
+fn line(what: &str, done: u64, total: Option<u64>, unit: Unit) -> String {
+    let said = |number: u64| match unit {
+        Unit::Things => words::count(number),
+        Unit::Bytes => words::bytes(number),
+    };
     match total {
-        Some(total) if total > 0 => format!(
-            "{what}: {} of {} ({})",
-            words::count(done),
-            words::count(total),
-            words::share(done as f64 / total as f64)
-        ),
-        _ => format!("{what}: {}", words::count(done)),
+        Some(total) if total > 0 => {
+            format!(
+                "{what}: {} of {} ({})",
+                said(done),
+                said(total),
+                words::share(done as f64 / total as f64)
+            )
+        }
+        _ => format!("{what}: {}", said(done)),
     }
 }
 
@@ -85,7 +104,9 @@ mod tests {
 
     #[test]
     fn a_line_of_progress_says_how_much_of_how_much() {
-        assert_eq!(line("rows", 1_200, Some(4_800)), "rows: 1,200 of 4,800 (25.0%)");
-        assert_eq!(line("rows", 1_200, None), "rows: 1,200");
+        assert_eq!(line("rows", 1_200, Some(4_800), Unit::Things), "rows: 1,200 of 4,800 (25.0%)");
+        assert_eq!(line("rows", 1_200, None, Unit::Things), "rows: 1,200");
+        let bytes = line("hf:a/b", 45_000_000, Some(90_000_000), Unit::Bytes);
+        assert_eq!(bytes, "hf:a/b: 45.0 MB of 90.0 MB (50.0%)");
     }
 }

@@ -3,7 +3,7 @@
 use crate::workspace::{Workspace, shows};
 
 /// The commands whose help this crate promises to keep in view.
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 31] = [
     "demo",
     "init",
     "config",
@@ -20,6 +20,11 @@ const COMMANDS: [&str; 26] = [
     "review",
     "keys",
     "keys create",
+    "models",
+    "models pull",
+    "models list",
+    "models inspect",
+    "models remove",
     "completions",
     "man",
     "releases",

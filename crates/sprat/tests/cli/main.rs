@@ -11,6 +11,7 @@ mod doctor;
 mod house;
 mod interrupted;
 mod keys;
+mod models;
 mod provider;
 mod registry;
 mod terminal;

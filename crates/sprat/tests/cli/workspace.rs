@@ -87,6 +87,10 @@ impl Workspace {
         for name in ["NO_COLOR", "SPRAT_LOG", "RUST_BACKTRACE", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"] {
             command.env_remove(name);
         }
+        for name in ["HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE"] {
+            command.env_remove(name);
+        }
+        command.env("SPRAT_MODELS", self.path("model-cache"));
         // The width that help is folded to where there is no terminal.
         command.env("COLUMNS", "100");
         command
