@@ -5,10 +5,10 @@
 //! so that what was wrong for a while can be right again. Then it comes back in stages, each of which has to stay quiet.
 
 use serde::{Deserialize, Serialize};
-use sprat_stats::alarm::{Alarm, AlarmLevel};
+use sprat_stats::alarm::{Alarm, AlarmLevel, SMALLEST_RISE};
 use sprat_stats::binomial;
 
-use crate::alarm::Tally;
+use crate::alarm::{Ear, Tally};
 
 /// The shares of the part that are answered small, stage by stage.
 pub const STAGES: [f64; 3] = [0.1, 0.5, 1.0];
@@ -22,8 +22,25 @@ const GROWTH: f64 = 1.3;
 pub struct Promise {
     /// The largest share of bad answers.
     pub alpha: f64,
+    /// The share of bad answers that is in order: on the way back nothing may rise above it.
+    pub in_order: f64,
     /// How likely the promise may fail, all looks together.
     pub delta: f64,
+}
+
+impl Promise {
+    /// What must hold after an alarm of this ear, for which such a share of bad answers is in order.
+    ///
+    /// What people call wrong has to stay within what was promised. Disagreement was promised to nobody: what is in order
+    /// is an upper bound of what was there all along, and nothing that stays near it could be proved to lie below. It
+    /// must be below the smallest rise that the alarm listens for.
+    pub fn after(ear: Ear, in_order: f64, delta: f64) -> Self {
+        let alpha = match ear {
+            Ear::Gold => in_order,
+            Ear::Agreement => (in_order * SMALLEST_RISE).min((1.0 + in_order) / 2.0),
+        };
+        Self { alpha, in_order, delta }
+    }
 }
 
 /// Where a part stands that was taken away.
@@ -81,7 +98,7 @@ fn look(promise: Promise, standing: Standing, since: &[bool]) -> Move {
 }
 
 fn climb(promise: Promise, standing: Standing, since: &[bool]) -> Move {
-    if is_loud(promise.alpha, since) {
+    if is_loud(promise.in_order, since) {
         return Move::Down(Standing { share: 0.0, ..standing });
     }
     if (since.len() as u64) < STAGE_LABELS {
@@ -94,8 +111,8 @@ fn climb(promise: Promise, standing: Standing, since: &[bool]) -> Move {
 }
 
 /// On the way back a warning is enough: it is not long ago that this part was wrong.
-fn is_loud(alpha: f64, since: &[bool]) -> bool {
-    let Ok(mut alarm) = Alarm::new(alpha) else { return true };
+fn is_loud(in_order: f64, since: &[bool]) -> bool {
+    let Ok(mut alarm) = Alarm::new(in_order) else { return true };
     since.iter().any(|bad| {
         alarm.observe(*bad);
         alarm.level(1) >= AlarmLevel::Warning
@@ -112,7 +129,7 @@ fn tally(since: &[bool]) -> Tally {
 mod tests {
     use super::*;
 
-    const PROMISE: Promise = Promise { alpha: 0.05, delta: 0.05 };
+    const PROMISE: Promise = Promise { alpha: 0.05, in_order: 0.05, delta: 0.05 };
 
     #[test]
     fn nothing_comes_back_before_it_could_be_proved() {
@@ -177,5 +194,22 @@ mod tests {
         });
         // 5% of 400 and three standard errors; at twice the promised error it is far below.
         assert!(came_back.count() <= 33);
+    }
+
+    #[test]
+    fn disagreement_that_is_as_it_always_was_can_be_proved_and_more_can_not() {
+        // Of 1,000 answers 60 differ, where 6.7% is in order.
+        let since =
+            |bad: usize| (0..1_000).map(|n| n * bad / 1_000 != (n + 1) * bad / 1_000).collect::<Vec<_>>();
+        let gold = Promise::after(Ear::Gold, 0.067, 0.05);
+        assert!(matches!(next(gold, Standing::default(), &since(60)), Move::Looked(_)));
+        let agreement = Promise::after(Ear::Agreement, 0.067, 0.05);
+        assert!(matches!(next(agreement, Standing::default(), &since(60)), Move::Up(_)));
+        assert!(
+            matches!(next(agreement, Standing::default(), &since(87)), Move::Looked(_)),
+            "1.3 times as many"
+        );
+        let nearly_all = Promise::after(Ear::Agreement, 0.9, 0.05);
+        assert!(nearly_all.alpha < 1.0, "{nearly_all:?}");
     }
 }

@@ -9,7 +9,10 @@ use crate::random::Random;
 use serde::{Deserialize, Serialize};
 
 /// The rises in risk that are looked for, as multiples of the baseline.
-const MULTIPLES: [f64; 5] = [1.3, 1.6, 2.0, 3.0, 5.0];
+const MULTIPLES: [f64; 5] = [SMALLEST_RISE, 1.6, 2.0, 3.0, 5.0];
+
+/// The smallest rise that an alarm listens for: so many times what is in order.
+pub const SMALLEST_RISE: f64 = 1.3;
 /// Evidence at which to warn, for one slice.
 const WARN_AT: f64 = 2_000.0;
 /// Evidence at which to step back, for one slice.

@@ -196,8 +196,8 @@ impl Watching {
     fn bring_back(&self, store: &Store, task: &Task, now_unix_ms: i64) -> Result<(), Failure> {
         for (taken, labels) in self.watch.taken().filter(|(taken, _)| taken.is_open) {
             let Some(step) = self.steps.iter().find(|step| step.id == taken.id) else { continue };
-            let Some(alpha) = self.watch.in_order(taken.ear, &taken.slice) else { continue };
-            let promise = Promise { alpha, delta: task.target.delta() };
+            let Some(in_order) = self.watch.in_order(taken.ear, &taken.slice) else { continue };
+            let promise = Promise::after(taken.ear, in_order, task.target.delta());
             let WayBack { share, looks, looked_at } = step.way_back;
             let heard = self.watch.heard();
             let moved = |standing: Standing, after_audit| {
