@@ -119,7 +119,6 @@ test('a schema is parsed, whole and from a stream', async () => {
 
 const STATUSES = [
   [400, OpenAI.BadRequestError],
-  [401, OpenAI.AuthenticationError],
   [403, OpenAI.PermissionDeniedError],
   [404, OpenAI.NotFoundError],
   [409, OpenAI.ConflictError],
@@ -141,6 +140,11 @@ for (const [status, kind] of STATUSES) {
     });
   }
 }
+
+test('a key of ours that the upstream refuses is not the client\'s fault', async () => {
+  const { headers } = new Played({ status: 401 });
+  await assert.rejects(create(LONG, { headers }), (error) => error.status === 502 && !error.message.includes('sk-mock'));
+});
 
 test('the code and the field of an error are kept', async () => {
   const { headers } = new Played({ status: 400, code: 'context_length_exceeded' });
@@ -235,15 +239,17 @@ test('a schema with the enum among its definitions is understood', async () => {
   assert.equal((await client.chat.completions.parse(asked)).choices[0].message.parsed.team, 'delivery');
 });
 
-test('auto gives an ordinary call the shape it asks for', async () => {
+test('auto passes on an ordinary call that a task recognises, and says its hash', async () => {
   const system = { role: 'system', content: 'Which team should handle this ticket first?' };
-  for (const [text, by, calls] of [[CERTAIN, 'linear', 0], [UNCERTAIN, 'large', 1]]) {
+  for (const text of [CERTAIN, UNCERTAIN]) {
     const played = new Played();
     const asked = { model: 'auto', messages: [system, ...user(text)], response_format: Routed };
     const asking = client.chat.completions.create(asked, { headers: played.headers });
     const { data, response } = await asking.withResponse();
     assert.ok(LABELS.includes(JSON.parse(data.choices[0].message.content).team));
-    assert.deepEqual([response.headers.get('x-sprat-answered-by'), (await played.entries()).length], [by, calls]);
+    // The task doesn't list the hash, so that nothing is answered small, however sure.
+    assert.deepEqual([response.headers.get('x-sprat-answered-by'), (await played.entries()).length], ['large', 1]);
+    assert.equal(response.headers.get('x-sprat-call-hash').length, 64);
   }
 });
 

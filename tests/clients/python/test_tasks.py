@@ -85,14 +85,15 @@ PROMPT = {"role": "system", "content": "Which team should handle this ticket fir
 
 
 @pytest.mark.parametrize("certain", [True, False])
-def test_auto_gives_an_ordinary_call_the_shape_it_asks_for(client, certain):
+def test_auto_passes_on_an_ordinary_call_that_a_task_recognises_and_says_its_hash(client, certain):
     played = Played()
     messages = [PROMPT, *user(tickets(certain))]
     asked = {"model": "auto", "messages": messages, "response_format": Routed, "extra_headers": played.headers}
     raw = client.chat.completions.with_raw_response.parse(**asked)
     assert raw.parse().choices[0].message.parsed.team in Team
-    small = raw.headers["x-sprat-answered-by"] == "linear"
-    assert (small, len(played.entries())) == ((True, 0) if certain else (False, 1))
+    # The task doesn't list the hash, so that nothing is answered small, however sure.
+    assert (raw.headers["x-sprat-task"], raw.headers["x-sprat-answered-by"]) == ("tickets", "large")
+    assert (len(raw.headers["x-sprat-call-hash"]), len(played.entries())) == (64, 1)
 
 
 def test_auto_sends_what_is_no_tasks_to_the_large_model(client):

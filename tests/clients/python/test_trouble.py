@@ -11,7 +11,6 @@ ASK = {"model": "once", "messages": [{"role": "user", "content": "one two three 
 
 STATUSES = [
     (400, openai.BadRequestError),
-    (401, openai.AuthenticationError),
     (403, openai.PermissionDeniedError),
     (404, openai.NotFoundError),
     (409, openai.ConflictError),
@@ -33,6 +32,15 @@ def test_every_status_of_the_upstream_is_the_exception_it_means(client, status, 
     assert error.status_code == status
     assert set(error.body) >= {"message", "type", "param", "code"}
     assert error.message and error.type and error.request_id.startswith("req-")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_key_of_ours_that_the_upstream_refuses_is_not_the_clients_fault(client, stream):
+    played = Played(status=401)
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.chat.completions.create(**ASK, stream=stream, extra_headers=played.headers)
+    assert (caught.value.status_code, len(played.entries())) == (502, 1)
+    assert "sk-mock" not in str(caught.value), "its words name the key"
 
 
 @pytest.mark.parametrize(
