@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sprat_stats::calibration::{Calibrator, Signals};
+use sprat_stats::calibration::{Calibrator, CategoryScore, Signals};
 use sprat_task::{Answer, Confidence, Input, Model, Prediction, Sha256Hex, Slice};
 
 /// A model, what turns its opinion into a confidence, and how much confidence is enough.
@@ -20,9 +20,26 @@ impl Rung {
     pub fn confidence(&self, prediction: &Prediction) -> Confidence {
         let logits: Vec<f64> = prediction.alternatives.iter().map(|(_, score)| f64::from(score.0)).collect();
         let features: Vec<f64> = prediction.features.0.iter().map(|feature| f64::from(*feature)).collect();
-        let signals = Signals { score: f64::from(prediction.score.0), logits: &logits, features: &features };
+        let categories = categories(prediction);
+        let signals = Signals {
+            score: f64::from(prediction.score.0),
+            logits: &logits,
+            features: &features,
+            categories: &categories,
+        };
         Confidence::new(self.calibrator.confidence(signals))
     }
+}
+
+/// What a prediction says of each label by itself, where its answer may be several.
+pub fn categories(prediction: &Prediction) -> Vec<CategoryScore<'_>> {
+    let Answer::Labels(flagged) = &prediction.answer else { return Vec::new() };
+    let scored = prediction.alternatives.iter().map(|(label, score)| CategoryScore {
+        name: label.as_str(),
+        score: f64::from(score.0),
+        flagged: flagged.contains(label),
+    });
+    scored.collect()
 }
 
 /// The least confidence that answers.

@@ -5,6 +5,7 @@
 //! 0, which no threshold accepts: broken input fails to the expensive side.
 
 mod class_affine;
+mod clearance;
 mod isotonic;
 mod logistic;
 mod reject;
@@ -16,6 +17,7 @@ mod temperature;
 mod tests;
 
 pub use class_affine::ClassAffine;
+pub use clearance::{CategoryScore, Cleared, clear_below};
 pub use isotonic::Isotonic;
 pub use reject::{RejectThreshold, ScopeRow};
 pub use right_head::RightHead;
@@ -33,6 +35,8 @@ pub struct Signals<'a> {
     pub logits: &'a [f64],
     /// Whatever else the model offers: in the order the calibrator was fitted with.
     pub features: &'a [f64],
+    /// What it says of each category, where the task has categories that must not be missed.
+    pub categories: &'a [CategoryScore<'a>],
 }
 
 /// From what a model says of itself to the probability that it is right.
@@ -58,6 +62,8 @@ pub enum Calibrator {
     },
     /// A step function over the score. For display: it makes ties, and ties escalate.
     Isotonic(Isotonic),
+    /// Another calibrator where every category is flagged or clear; nothing where one may be missed.
+    Cleared(Cleared),
 }
 
 impl Calibrator {
@@ -74,6 +80,7 @@ impl Calibrator {
                 head.confidence(&[signals.features, &shape.features()].concat())
             }
             Calibrator::Isotonic(isotonic) => isotonic.confidence(signals.score),
+            Calibrator::Cleared(cleared) => cleared.confidence(signals),
         };
         if confidence.is_nan() { 0.0 } else { confidence.clamp(0.0, 1.0) }
     }

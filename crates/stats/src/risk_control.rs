@@ -29,7 +29,7 @@ pub use certification::{Candidate, Certification, Certified, Infeasible, Status,
 pub use chain::{ChainBound, chain_bound};
 pub use cost::{Configuration, Costs, Count, Tally, tally};
 pub use look::{LEAST_GROWTH, delta_of_look, is_look_offered};
-pub use sample::{RungAnswer, Sample, SampleError};
+pub use sample::{Positive, RungAnswer, Sample, SampleError};
 pub use starts::Starts;
 
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,14 @@ pub enum Constraint {
         limit_ms: f64,
         /// In (0, 1); 0.05 for a 95th percentile.
         share: f64,
+    },
+    /// Of the rows that belong to a category, at most `max_missed` are answered small with an answer that leaves it out;
+    /// the others are flagged, or answered by somebody else. An exact binomial test with n = the category's positives.
+    Recall {
+        /// The category, as numbered in [`Sample::push_positive`].
+        category: u16,
+        /// In (0, 1).
+        max_missed: f64,
     },
 }
 
@@ -107,6 +115,11 @@ impl Promise {
         delta_of_look(1.0 - self.confidence, self.look)
     }
 
+    /// The level at which the test of a configuration begins, where most of delta is.
+    pub fn first_level(&self) -> f64 {
+        if self.risk == Risk::Joint { self.delta() } else { self.starts.largest_share() * self.delta() }
+    }
+
     fn check(&self) -> Result<(), RiskControlError> {
         let share = |name, value: f64| {
             let range = "between 0 and 1, ends excluded";
@@ -122,6 +135,7 @@ impl Promise {
             match *constraint {
                 Constraint::Slice { max_error, .. } => share("max_error of a slice", max_error)?,
                 Constraint::Latency { share: slow, .. } => share("the share of slow answers", slow)?,
+                Constraint::Recall { max_missed, .. } => share("max_missed of a category", max_missed)?,
             }
         }
         let positive = |name, value: f64| {

@@ -141,11 +141,12 @@ fn what_is_not_finite_gets_confidence_zero() {
         Calibrator::Isotonic(Isotonic::fit(&scores, &right).expect("rows")),
     ];
     for calibrator in calibrators {
-        let sound = Signals { score: 0.8, logits: &[1.0, 0.0], features: &[0.8] };
+        let sound = Signals { score: 0.8, logits: &[1.0, 0.0], features: &[0.8], ..Signals::default() };
         let confidence = calibrator.confidence(sound);
         assert!(confidence > 0.0 && confidence <= 1.0, "{calibrator:?} gives {confidence}");
         for broken in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            let signals = Signals { score: broken, logits: &[broken, 0.0], features: &[broken] };
+            let signals =
+                Signals { score: broken, logits: &[broken, 0.0], features: &[broken], ..Signals::default() };
             assert_eq!(calibrator.confidence(signals), 0.0, "{calibrator:?} on {broken}");
         }
         let json = serde_json::to_string(&calibrator).expect("finite numbers");

@@ -1,5 +1,6 @@
 //! What does a configuration accept on a sample, how often is that bad, and what does a request cost?
 
+use super::sample::Row;
 use super::{Constraint, Risk, RiskControlError, RungAnswer, Sample};
 use crate::binomial;
 use serde::{Deserialize, Serialize};
@@ -101,6 +102,7 @@ impl Tally {
             constraints.iter().zip(&self.constraints).map(|(constraint, count)| match *constraint {
                 Constraint::Slice { max_error, .. } => binomial::p_value(count.bad, count.of, max_error),
                 Constraint::Latency { share, .. } => binomial::p_value(count.bad, count.of, share),
+                Constraint::Recall { max_missed, .. } => binomial::p_value(count.bad, count.of, max_missed),
             });
         further.fold(promise, f64::max)
     }
@@ -125,8 +127,8 @@ pub fn tally(
         cost: 0.0,
         constraints: vec![Count::default(); constraints.len()],
     };
-    for (answers, slices) in sample.rows() {
-        let climb = climb(configuration, costs, answers);
+    for row in sample.rows() {
+        let climb = climb(configuration, costs, row.answers);
         tally.cost += climb.cost;
         if let Some(rung) = climb.answered_by {
             tally.accepted += 1;
@@ -134,7 +136,7 @@ pub fn tally(
             tally.bad += u64::from(climb.bad);
         }
         for (constraint, count) in constraints.iter().zip(&mut tally.constraints) {
-            let (counts, bad) = constraint.judges(&climb, slices, risk);
+            let (counts, bad) = constraint.judges(&climb, &row, risk);
             count.of += u64::from(counts);
             count.bad += u64::from(counts && bad);
         }
@@ -175,19 +177,26 @@ impl Constraint {
         match *self {
             Constraint::Slice { max_error, .. } => max_error,
             Constraint::Latency { share, .. } => share,
+            Constraint::Recall { max_missed, .. } => max_missed,
         }
     }
 
     /// Whether a row counts for this constraint, and whether it counts against it.
-    fn judges(&self, climb: &Climb, slices: &[u16], risk: Risk) -> (bool, bool) {
+    fn judges(&self, climb: &Climb, row: &Row<'_>, risk: Risk) -> (bool, bool) {
         let answered = climb.answered_by.is_some();
         match *self {
             Constraint::Slice { slice, .. } => {
-                (slices.contains(&slice) && (answered || risk == Risk::Joint), climb.bad)
+                (row.slices.contains(&slice) && (answered || risk == Risk::Joint), climb.bad)
             }
             // An undefined latency may have been any.
             Constraint::Latency { limit_ms, .. } => {
                 (answered, climb.latency_ms.is_nan() || climb.latency_ms > limit_ms)
+            }
+            // What no rung answers is not missed: somebody else looks at it.
+            Constraint::Recall { category, .. } => {
+                let positive = row.positives.iter().find(|positive| positive.category == category);
+                let missed = |by: usize| positive.is_some_and(|positive| positive.missed[by]);
+                (positive.is_some(), climb.answered_by.is_some_and(missed))
             }
         }
     }

@@ -49,7 +49,7 @@ struct Column<'a> {
 
 impl<'a> Column<'a> {
     fn new(tuning: &Sample, rung: usize, thresholds: &'a [f64]) -> Self {
-        let answers = || tuning.rows().map(|(answers, _)| answers[rung]);
+        let answers = || tuning.rows().map(|row| row.answers[rung]);
         let rejects =
             |answer: super::RungAnswer| thresholds.partition_point(|t| !answer.is_accepted(Some(*t)));
         Column {

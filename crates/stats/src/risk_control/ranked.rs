@@ -16,7 +16,7 @@ pub(super) struct Ranked<'a> {
 impl<'a> Ranked<'a> {
     pub fn new(sample: &Sample, costs: &'a Costs) -> Self {
         let confident =
-            sample.rows().filter_map(|(answers, _)| Some((answers[0].confidence?, answers[0].bad)));
+            sample.rows().filter_map(|row| Some((row.answers[0].confidence?, row.answers[0].bad)));
         let mut ranked: Vec<(f64, bool)> = confident.filter(|(confidence, _)| *confidence > 0.0).collect();
         ranked.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
         let mut bad_before = vec![0];

@@ -28,12 +28,29 @@ impl RungAnswer {
     }
 }
 
+/// A category that a row belongs to, and which rungs don't say so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Positive {
+    /// The category, as numbered in [`Constraint::Recall`](super::Constraint::Recall).
+    pub category: u16,
+    /// One for each rung: whether its answer leaves the category out.
+    pub missed: Vec<bool>,
+}
+
+/// One row, as constraints look at it.
+pub(crate) struct Row<'a> {
+    pub answers: &'a [RungAnswer],
+    pub slices: &'a [u16],
+    pub positives: &'a [Positive],
+}
+
 /// Rows, each with the answer of every rung of a ladder, cheapest rung first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     rungs: usize,
     answers: Vec<RungAnswer>,
     slices: Vec<Vec<u16>>,
+    positives: Vec<Vec<Positive>>,
 }
 
 /// Why a row does not fit a sample.
@@ -54,14 +71,15 @@ pub enum SampleError {
 impl Sample {
     /// An empty sample for a ladder of `rungs` rungs.
     pub fn new(rungs: usize) -> Self {
-        Sample { rungs, answers: Vec::new(), slices: Vec::new() }
+        Sample { rungs, answers: Vec::new(), slices: Vec::new(), positives: Vec::new() }
     }
 
     /// A sample of one rung, from pairs of confidence and "was bad".
     pub fn of_one_rung(rows: impl IntoIterator<Item = (Option<f64>, bool)>) -> Self {
         let answers: Vec<_> =
             rows.into_iter().map(|(confidence, bad)| RungAnswer::new(confidence, bad)).collect();
-        Sample { rungs: 1, slices: vec![Vec::new(); answers.len()], answers }
+        let rows = answers.len();
+        Sample { rungs: 1, slices: vec![Vec::new(); rows], positives: vec![Vec::new(); rows], answers }
     }
 
     /// Adds a row that belongs to no declared slice.
@@ -71,12 +89,23 @@ impl Sample {
 
     /// Adds a row that belongs to the given slices.
     pub fn push_in_slices(&mut self, answers: &[RungAnswer], slices: &[u16]) -> Result<(), SampleError> {
+        self.push_positive(answers, slices, Vec::new())
+    }
+
+    /// Adds a row that belongs to the given slices and categories.
+    pub fn push_positive(
+        &mut self,
+        answers: &[RungAnswer],
+        slices: &[u16],
+        positives: Vec<Positive>,
+    ) -> Result<(), SampleError> {
         if answers.len() != self.rungs {
             let (row, found, rungs) = (self.len(), answers.len(), self.rungs);
             return Err(SampleError::WrongNumberOfAnswers { row, found, rungs });
         }
         self.answers.extend_from_slice(answers);
         self.slices.push(slices.to_vec());
+        self.positives.push(positives);
         Ok(())
     }
 
@@ -100,9 +129,10 @@ impl Sample {
         &self.answers[row * self.rungs..(row + 1) * self.rungs]
     }
 
-    /// Every row with the slices it belongs to.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = (&[RungAnswer], &[u16])> {
-        self.slices.iter().enumerate().map(|(row, slices)| (self.row(row), slices.as_slice()))
+    /// Every row.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        let belongs = self.slices.iter().zip(&self.positives).enumerate();
+        belongs.map(|(row, (slices, positives))| Row { answers: self.row(row), slices, positives })
     }
 
     /// Share of rows that belong to a slice; 0 where there are no rows.

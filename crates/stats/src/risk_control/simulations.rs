@@ -269,3 +269,84 @@ fn measure_both_rules_of_starting() {
         }
     }
 }
+
+/// Traffic with a category: who belongs to it, and which of those a small answer would leave out.
+#[derive(Clone, Copy)]
+struct Moderated {
+    /// Share of the rows that belong to the category.
+    share: f64,
+    /// Positives have ranks in [0, `reach`): below 1 they are among what the model is surest of.
+    reach: f64,
+    /// The share of positives that is missed where all is accepted up to a rank is `base` x (rank / `reach`)^`steepness`.
+    base: f64,
+    steepness: f64,
+}
+
+impl Moderated {
+    fn draw(&self, random: &mut Random, rows: usize) -> Sample {
+        let mut sample = Sample::new(1);
+        for _ in 0..rows {
+            let is_positive = random.chance(self.share);
+            let place = random.uniform();
+            let rank = if is_positive { place * self.reach } else { place };
+            let risen = self.base * self.steepness * place.powf(self.steepness - 1.0);
+            let missed = is_positive && random.chance(risen);
+            let positive = Positive { category: 0, missed: vec![missed] };
+            let positives = is_positive.then_some(positive).into_iter().collect();
+            sample
+                .push_positive(&[RungAnswer::new(Some(1.0 - rank), missed)], &[], positives)
+                .expect("one answer");
+        }
+        sample
+    }
+
+    /// True share of the category's positives that are answered small without it, at a rank.
+    fn missed(&self, rank: f64) -> f64 {
+        self.base * (rank / self.reach).min(1.0).powf(self.steepness)
+    }
+}
+
+#[test]
+fn of_what_belongs_to_a_category_no_more_is_missed_than_promised() {
+    const MOST: f64 = 0.05;
+    const RUNS: u32 = 1_000;
+    for (name, traffic, is_possible) in [
+        ("rising", Moderated { share: 0.2, reach: 1.0, base: 0.12, steepness: 3.0 }, true),
+        ("rare", Moderated { share: 0.06, reach: 1.0, base: 0.12, steepness: 3.0 }, false),
+        ("common", Moderated { share: 0.5, reach: 1.0, base: 0.12, steepness: 2.0 }, true),
+        (
+            "just above, among the surest",
+            Moderated { share: 0.1, reach: 0.05, base: 0.0501, steepness: 1.0 },
+            false,
+        ),
+        (
+            "mostly missed, among the surest",
+            Moderated { share: 0.1, reach: 0.05, base: 0.9, steepness: 1.0 },
+            false,
+        ),
+    ] {
+        for risk in [Risk::Selective, Risk::Joint] {
+            // The error over all answers is promised so laxly that only the recall stands in the way.
+            let constraints = vec![Constraint::Recall { category: 0, max_missed: MOST }];
+            let promise = Promise {
+                constraints,
+                max_error_when_answered: 0.999,
+                ..promise(0.5, risk, Starts::default())
+            };
+            let mut random = Random::new(5);
+            let (mut certified, mut violated, mut coverage) = (0, 0, 0.0);
+            for _ in 0..RUNS {
+                let (tuning, fresh) = (traffic.draw(&mut random, 600), traffic.draw(&mut random, 1_500));
+                let result = certify(&promise, &Costs::of_coverage(1), &tuning, &fresh).expect("valid input");
+                if let Some(rank) = true_coverage(&result) {
+                    certified += 1;
+                    violated += u32::from(traffic.missed(rank) > MOST);
+                    coverage += rank / f64::from(RUNS);
+                }
+            }
+            println!("{name}, {risk:?}: certified {certified}, mean rank {coverage:.3}");
+            assert_rare(violated, RUNS, name);
+            assert!(!is_possible || coverage > 0.4, "{name}, {risk:?}: {coverage}");
+        }
+    }
+}

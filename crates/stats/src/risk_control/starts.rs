@@ -80,6 +80,8 @@ fn coverage_per_nat(promise: &Promise, tuning: &Sample, rows: u64) -> f64 {
         }
         Constraint::Slice { .. } => 0.0,
         Constraint::Latency { share, .. } => accepted_per_nat(share),
+        // Positives count whether they are answered or not.
+        Constraint::Recall { .. } => 0.0,
     });
     let promised = if is_selective { accepted_per_nat(promise.max_error) } else { 0.0 };
     constraints.fold(promised, f64::max) / rows as f64

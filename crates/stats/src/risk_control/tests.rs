@@ -254,6 +254,36 @@ fn a_constraint_that_is_not_proven_stops_the_certificate() {
     }
 }
 
+/// 1,000 rows, confidence falling, none bad; every tenth belongs to category 3, and is left out of the answer where its
+/// number is `missed_from` or more.
+fn rows_of_a_category(missed_from: usize) -> Sample {
+    let mut sample = Sample::new(1);
+    for row in 0..1_000_usize {
+        let positive = Positive { category: 3, missed: vec![row >= missed_from] };
+        let positives = row.is_multiple_of(10).then_some(positive).into_iter().collect();
+        let answer = RungAnswer::new(Some(1.0 - row as f64 / 1_000.0), false);
+        sample.push_positive(&[answer], &[], positives).expect("one answer");
+    }
+    sample
+}
+
+#[test]
+fn a_category_s_positives_count_whether_they_are_answered_or_not() {
+    let accepted = |category: u16, max_missed: f64, missed_from: usize| {
+        let constraints = vec![Constraint::Recall { category, max_missed }];
+        let promise = Promise { constraints, ..Promise::new(0.2, Risk::Selective) };
+        let rows = rows_of_a_category(missed_from);
+        let result = certify(&promise, &Costs::of_coverage(1), &rows, &rows).expect("valid input");
+        result.certified().map(|certified| certified.deployed.accepted)
+    };
+    assert_eq!(accepted(3, 0.1, 1_000), Some(1_000), "nothing is missed");
+    // Of 100 positives, 3 or 4 may be missed at 10%: those of about 40 rows beyond the 500th.
+    let some = accepted(3, 0.1, 500).expect("certified");
+    assert!((500..=560).contains(&some), "{some}");
+    assert_eq!(accepted(3, 0.02, 1_000), None, "100 positives prove nothing at 2%");
+    assert_eq!(accepted(4, 0.1, 1_000), None, "a category without positives is proved nothing");
+}
+
 #[test]
 fn looks_spend_their_delta_and_no_more() {
     let spent: f64 = (1..100_000).map(|look| delta_of_look(0.05, look)).sum();
