@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use sprat_task::{Certificate, Money, Price, Provenance, ReleaseId, Sha256Hex, Share, Task, Upstream};
 
+use crate::cache::Cache;
 use crate::climb::Climbed;
 use crate::ladder::Ladder;
 use crate::ledger::Account;
@@ -22,6 +23,8 @@ pub struct Serving {
     pub stale: Vec<String>,
     /// The ladder. It answers nothing small unless the release is certified and unchanged.
     pub ladder: Ladder,
+    /// What its small models have answered already.
+    pub cache: Cache,
     /// The share of its small answers that is checked, where that isn't left to the task: more while it is on trial.
     pub audit_rate: Option<f64>,
     /// What the large model is expected to cost a request, where it isn't asked; `None` where unknown.
@@ -167,6 +170,7 @@ mod tests {
             certificate: None,
             stale: Vec::new(),
             ladder: Ladder::new(Vec::new(), LadderEnd::People),
+            cache: Cache::off(),
             audit_rate: None,
             large_estimate: None,
             provenance: Provenance::Measured,

@@ -114,9 +114,15 @@ async fn through_the_rungs(accepted: &Accepted, serving: &Serving, input: &Input
     match reach {
         Reach::LargeOnly => Climbed::starting(),
         _ => {
+            let tenant = accepted.lease.as_ref().map(|lease| lease.id().as_str());
+            if let Some(again) = serving.cache.recall(&serving.ladder, tenant, input) {
+                return again;
+            }
             let inputs = std::slice::from_ref(input);
             let climb = serving.ladder.climb(&accepted.cx, &serving.task, inputs, Reach::BelowTheEnd);
-            climb.await.pop().unwrap_or_else(Climbed::starting)
+            let climbed = climb.await.pop().unwrap_or_else(Climbed::starting);
+            serving.cache.keep(&serving.ladder, tenant, input, &climbed);
+            climbed
         }
     }
 }

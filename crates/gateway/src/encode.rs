@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use sprat_cascade::cache::CACHE;
 use sprat_cascade::{Climbed, End, Serving, Spent};
 use sprat_task::{Confidence, Outcome, RequestId};
 use sprat_wire::openai::chat::{ChatResponse, Usage, chunks_of};
@@ -140,7 +141,12 @@ fn threshold(serving: &Serving, climbed: &Climbed) -> Option<f64> {
         confidence.is_some() && !matches!(step.outcome, Outcome::Last)
     });
     let step = opinions.next_back()?;
-    serving.ladder.rungs.iter().find(|rung| *rung.model.id() == step.model)?.threshold.value()
+    // What was remembered passed the threshold of whoever said it.
+    let by = match &climbed.own {
+        Some((model, ..)) if step.model.as_str() == CACHE => model,
+        _ => &step.model,
+    };
+    serving.ladder.rungs.iter().find(|rung| rung.model.id() == by)?.threshold.value()
 }
 
 fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sprat_cascade::{Account, Climbed, End, HeldBack, Ladder, Serving};
+use sprat_cascade::{Account, Cache, Climbed, End, HeldBack, Ladder, Serving};
 use sprat_learn::release::{self, Loaded};
 use sprat_learn::savings::LargeCost;
 use sprat_store::{Ending, LedgerEntry, Source, Store};
@@ -144,6 +144,7 @@ impl Live {
             release: release.map(|release| release.id),
             stale,
             ladder,
+            cache: if task.exact_cache { Cache::default() } else { Cache::off() },
             audit_rate: None,
             large_estimate: large_cost.map(|large| large.cost),
             provenance,

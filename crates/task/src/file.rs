@@ -36,6 +36,8 @@ struct TaskFile {
     capture: CaptureTable,
     #[serde(default)]
     audit: AuditTable,
+    #[serde(default)]
+    cache: CacheTable,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -102,6 +104,12 @@ pub fn read_task(
     if !is_plain_name(name) {
         return Err(source
             .problem_in_file(format!("`{name}` can't name a task"))
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CacheTable {
+    exact: Option<bool>,
+}
+
             .allowed("1 to 64 letters, digits, `_`, `-` and `.`"));
     }
     let file: TaskFile = source.parse()?;
@@ -133,7 +141,9 @@ pub fn read_task(
         capture: capture(source, &file.capture)?,
         audit: audit(source, &file.audit)?,
         slices_by: slices_by(source, &file.audit)?,
-        multi: file.multi,
+        exact_cache: file.cache.exact.unwrap_or(true),
+        // A text may belong to several categories, or to none.
+        multi: file.multi || kind == Kind::Moderate,
         instructions: file.instructions.trim().to_owned(),
         out_of_scope,
         labels,

@@ -38,6 +38,18 @@ pub struct Task {
     pub audit: Audit,
     /// Metadata keys of requests: each of their values is a slice that is watched by itself.
     pub slices_by: Vec<String>,
+    /// Whether a server may answer a text again as its small models did before.
+    // Left out where it is the default: a release is recognised by the hash of the task it was made for.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub exact_cache: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// Where a ladder ends.

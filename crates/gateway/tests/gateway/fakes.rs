@@ -11,7 +11,9 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
 use serde_json::{Value, json};
 use sprat_cascade::calibration::{Calibrator, Temperature};
-use sprat_cascade::{Deployed, Deployment, Ladder, LadderEnd, Protocol, Remote, Rung, Serving, Threshold};
+use sprat_cascade::{
+    Cache, Deployed, Deployment, Ladder, LadderEnd, Protocol, Remote, Rung, Serving, Threshold,
+};
 use sprat_gateway::{Gateway, Settings, routes};
 use sprat_store::{Key, LedgerEntry, Store};
 use sprat_task::model::{NoReply, WireReply, WireRequest};
@@ -395,6 +397,7 @@ pub fn serving_of(file: &str, small: &Arc<Says>, large: &Arc<Says>) -> Serving {
             LadderEnd::Remote(large.clone()),
         ),
         audit_rate: None,
+        cache: Cache::off(),
         large_estimate: Some(Money::from_micro(110)),
         provenance: Provenance::Measured,
     }

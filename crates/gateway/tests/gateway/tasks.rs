@@ -2,9 +2,10 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use sprat_cascade::Cache;
 use sprat_gateway::Settings;
 use sprat_store::Ending;
-use sprat_task::Money;
+use sprat_task::{Allowance, Money};
 
 use crate::fakes::World;
 
@@ -189,4 +190,41 @@ async fn a_large_model_that_fails_is_an_error_that_clients_understand() {
     let got = world.ask("slow").await;
     assert_eq!(got.status, StatusCode::GATEWAY_TIMEOUT);
     assert!(world.ledger().iter().all(|line| line.ending == Ending::Failed && line.answered_by.is_none()));
+}
+
+#[tokio::test]
+async fn a_text_that_was_answered_small_is_answered_again_without_asking_and_audited_all_the_same() {
+    let world = World::serving(|serving| serving.cache = Cache::default());
+    world.gateway.auditor().set_rate("tickets", 1.0);
+    let first = world.ask("refund 0.95").await;
+    let again = world.ask("refund 0.95").await;
+    assert_eq!(world.small.asked(), 1);
+    assert_eq!(again.json()["choices"], first.json()["choices"]);
+    assert_eq!(again.header("x-sprat-answered-by"), Some("cache"));
+    for name in ["x-sprat-confidence", "x-sprat-threshold", "x-sprat-certificate", "x-sprat-escalated"] {
+        assert!(again.header(name).is_some() && again.header(name) == first.header(name), "{name}");
+    }
+    assert_eq!(again.header("x-sprat-cost-micro-usd"), Some("0"));
+    world.gateway.quiet().await;
+    let lines = world.ledger();
+    let by = lines.iter().map(|line| line.answered_by.as_ref().unwrap().as_str());
+    let mut by: Vec<&str> = by.collect();
+    by.sort_unstable();
+    assert_eq!(by, ["cache", "large", "large", "linear"], "both answers were audited");
+}
+
+#[tokio::test]
+async fn what_the_large_model_answered_or_another_key_asked_is_asked_again() {
+    let world = World::serving(|serving| serving.cache = Cache::default());
+    for _ in 0..2 {
+        world.ask("refund 0.5").await;
+    }
+    assert_eq!((world.small.asked(), world.large.asked()), (2, 2));
+    for key in ["one", "other"] {
+        let bearer = format!("Bearer {}", world.key(key, Allowance::default()));
+        let body = json!({"model": "tickets", "messages": [{"role": "user", "content": "refund 0.95"}]});
+        let got = world.chat_with(&[("authorization", &bearer)], body).await;
+        assert_eq!(got.header("x-sprat-answered-by"), Some("linear"), "{}", got.text);
+    }
+    assert_eq!(world.small.asked(), 4);
 }

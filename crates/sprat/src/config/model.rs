@@ -1,6 +1,7 @@
 //! One `[models.NAME]`: its `kind` is read first, then that kind's own keys, so that a fault keeps its place.
 
 use serde::Deserialize;
+use sprat_cascade::cache::CACHE;
 use sprat_models::hub::ModelSource;
 use sprat_models::hub::source::FORMS;
 use sprat_models::linear;
@@ -96,6 +97,14 @@ pub(super) fn read(
         return Err(source
             .problem_at(name, format!("`{}` can't name a model", name.get_ref()))
             .allowed("1 to 64 letters, digits, `_`, `-` and `.`"));
+    }
+    if name.get_ref() == CACHE {
+        return Err(source
+            .problem_at(
+                name,
+                format!("`{CACHE}` is what answers are said to come from that were given before"),
+            )
+            .hint("give this model another name"));
     }
     let kind = kind(source, name, &mut table)?;
     let rest = Spanned::new(span, DeValue::Table(own_keys(source, kind, table, faults)));

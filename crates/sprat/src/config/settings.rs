@@ -204,6 +204,7 @@ pub fn of_task(task: &Task, source: &Source) -> Vec<Setting> {
         Audit::Auto => all.add(&["audit", "rate"], "auto"),
         Audit::Rate(rate) => all.add(&["audit", "rate"], rate),
     }
+    all.add(&["cache", "exact"], task.exact_cache);
     all.list
 }
 
