@@ -4,10 +4,10 @@ use sprat_stats::interval::{clopper_pearson, clopper_pearson_upper};
 use sprat_stats::risk_control::{
     self, Candidate, Certification, Constraint, Costs, Promise, RiskControlError,
 };
-use sprat_task::target::Target;
-use sprat_task::{Binding, Certificate, Guarantee, Risk, Status, Task};
+use sprat_task::target::{Recall, Target};
+use sprat_task::{Binding, Certificate, Guarantee, PromisedRecall, Risk, Status, Task};
 
-use crate::observe::{ObservedRow, sample};
+use crate::observe::{ObservedRow, names, sample};
 
 /// A look at fresh rows: the certificate, and the thresholds it allows.
 #[derive(Clone, Debug)]
@@ -49,7 +49,13 @@ pub fn certify(
         &sampled(tuning),
         &sampled(fresh),
     )?;
-    Ok(verdict(look, certification, rungs))
+    let mut verdict = verdict(look, certification, rungs);
+    // Shown at the thresholds that were found, also where they may not be deployed.
+    let none = vec![None; rungs];
+    let thresholds = verdict.best.as_ref().map_or(&none, |best| &best.configuration.thresholds);
+    let level = verdict.best.as_ref().map_or(verdict.certificate.delta_spent, |best| best.level);
+    verdict.certificate.recall = promised_recall(look, thresholds, fresh, level);
+    Ok(verdict)
 }
 
 fn promise(target: &Target, look: u32) -> Promise {
@@ -61,9 +67,45 @@ fn promise(target: &Target, look: u32) -> Promise {
         look,
         max_error_when_answered: target.max_error_when_answered,
         smallest_useful_coverage: target.smallest_coverage,
-        constraints: slices.chain(latency).collect(),
+        constraints: slices.chain(latency).chain(recall(target)).collect(),
         ..Promise::new(target.max_error, risk(target.risk))
     }
+}
+
+/// What must not be missed, category by category, as the mathematics numbers them.
+fn recall(target: &Target) -> impl Iterator<Item = Constraint> {
+    let categories = (0_u16..).zip(&target.recall);
+    categories.map(|(category, promised)| Constraint::Recall { category, max_missed: promised.max_missed })
+}
+
+/// What certification rows say of each category, at these thresholds.
+fn promised_recall(
+    look: &LookAt<'_>,
+    thresholds: &[Option<f64>],
+    fresh: &[ObservedRow],
+    level: f64,
+) -> Vec<PromisedRecall> {
+    let of = |promised: &Recall| {
+        let belongs = |row: &&ObservedRow| row.belongs_to(&promised.label, look.guarantee);
+        let positives: Vec<&ObservedRow> = fresh.iter().filter(belongs).collect();
+        let answers = positives.iter().filter_map(|row| Some(&row.answering(thresholds)?.1.answer));
+        let (flagged, missed): (Vec<_>, Vec<_>) = answers.partition(|answer| names(answer, &promised.label));
+        let (positives, missed) = (positives.len() as u64, missed.len() as u64);
+        PromisedRecall {
+            label: promised.label.clone(),
+            max_missed: promised.max_missed,
+            positives,
+            missed,
+            flagged: flagged.len() as u64,
+            bound: (positives > 0).then(|| clopper_pearson_upper(missed, positives, level)),
+        }
+    };
+    look.task.target.recall.iter().map(of).collect()
+}
+
+/// The level that the limits of a first look's categories are drawn up for.
+pub fn first_level(target: &Target) -> f64 {
+    promise(target, 1).first_level()
 }
 
 /// The promise's risk in the words of the mathematics.
@@ -120,6 +162,7 @@ fn verdict(look: &LookAt<'_>, certification: Certification, rungs: usize) -> Ver
         more_labels,
         note,
         // Bound once the thresholds are known: see `release::binding`.
+        recall: Vec::new(),
         binding: Binding::default(),
     };
     let thresholds = match best {
@@ -158,6 +201,7 @@ pub fn certify_deployed(
         let interval = clopper_pearson(bad, accepted, look.task.target.confidence);
         (interval.lower, interval.upper)
     });
+    found.recall = promised_recall(look, thresholds, fresh, found.delta_spent);
     found.note = Some("for the thresholds that the first promise chose".to_owned());
     Ok(certificate.certificate)
 }

@@ -225,7 +225,12 @@ async fn train_ladder(
     let progress = |model: &ModelId, progress: sprat_task::model::Progress| {
         (order.progress)(Stage::Training(model, progress.done, progress.loss))
     };
-    let fitting = Fitting { seed: order.seed, threads: order.threads, progress: &progress };
+    let fitting = Fitting {
+        seed: order.seed,
+        threads: order.threads,
+        fresh_rows: data.fresh.len(),
+        progress: &progress,
+    };
     let mut trained = Vec::new();
     for source in order.sources {
         trained.push(

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use sprat_cascade::Rung;
-use sprat_stats::risk_control::{RungAnswer, Sample};
-use sprat_task::{Answer, Attempt, Context, Guarantee, Input, LabelledRow, Money, Sha256Hex, Task};
+use sprat_stats::risk_control::{Positive, RungAnswer, Sample};
+use sprat_task::{Answer, Attempt, Context, Guarantee, Input, Label, LabelledRow, Money, Sha256Hex, Task};
 
 /// What one rung said of one row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,11 @@ impl ObservedRow {
             Guarantee::Gold | Guarantee::Harm => self.gold.as_ref(),
             Guarantee::Agreement => self.large.as_ref(),
         }
+    }
+
+    /// Whether the right answer names this label.
+    pub fn belongs_to(&self, label: &Label, guarantee: Guarantee) -> bool {
+        self.right_answer(guarantee).is_some_and(|right| names(right, label))
     }
 
     /// Whether the row has the labels that this guarantee speaks of.
@@ -140,9 +145,30 @@ pub fn sample(rows: &[ObservedRow], rungs: usize, task: &Task, guarantee: Guaran
     for row in rows {
         let answers: Vec<RungAnswer> = (0..rungs).map(|rung| answer(row, rung, guarantee)).collect();
         // `answers` has one entry a rung by construction, which is all that can be wrong with it.
-        let _ = sample.push_in_slices(&answers, &slices(row, task));
+        let _ = sample.push_positive(&answers, &slices(row, task), positives(row, rungs, task, guarantee));
     }
     sample
+}
+
+/// The categories that a row belongs to, each with the rungs that don't say so.
+fn positives(row: &ObservedRow, rungs: usize, task: &Task, guarantee: Guarantee) -> Vec<Positive> {
+    let categories = (0_u16..).zip(&task.target.recall);
+    let here = categories.filter(|(_, promised)| row.belongs_to(&promised.label, guarantee));
+    here.map(|(category, promised)| {
+        let finds = |said: &Said| names(&said.answer, &promised.label);
+        let missed = |rung| !row.said.get(rung).and_then(Option::as_ref).is_some_and(finds);
+        Positive { category, missed: (0..rungs).map(missed).collect() }
+    })
+    .collect()
+}
+
+/// Whether an answer is or has this label.
+pub fn names(answer: &Answer, label: &Label) -> bool {
+    match answer {
+        Answer::Label(given) => given == label,
+        Answer::Labels(given) => given.contains(label),
+        Answer::Fields(_) | Answer::Text(_) => false,
+    }
 }
 
 fn answer(row: &ObservedRow, rung: usize, guarantee: Guarantee) -> RungAnswer {
@@ -157,13 +183,7 @@ fn answer(row: &ObservedRow, rung: usize, guarantee: Guarantee) -> RungAnswer {
 }
 
 fn slices(row: &ObservedRow, task: &Task) -> Vec<u16> {
-    let said = |label: &sprat_task::Label| {
-        row.said.iter().flatten().any(|said| match &said.answer {
-            Answer::Label(given) => given == label,
-            Answer::Labels(given) => given.contains(label),
-            Answer::Fields(_) | Answer::Text(_) => false,
-        })
-    };
+    let said = |label: &Label| row.said.iter().flatten().any(|said| names(&said.answer, label));
     (0_u16..)
         .zip(&task.target.slices)
         .filter(|(_, slice)| said(&slice.label))

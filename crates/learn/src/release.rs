@@ -200,6 +200,18 @@ fn outgrown(task: &Task, certificate: &Certificate) -> Vec<String> {
     if target.risk != certificate.risk && target.risk == Risk::Selective {
         reasons.push("the task now asks for selective risk and the certificate bounds joint risk".to_owned());
     }
+    for asked in &target.recall {
+        let promised = certificate.recall.iter().find(|promised| promised.label == asked.label);
+        if promised.is_none_or(|promised| asked.max_missed < promised.max_missed) {
+            reasons.push(format!(
+                "the task now lets at most {} of what is {} be missed, and the certificate promises {}",
+                asked.max_missed,
+                asked.label,
+                promised
+                    .map_or_else(|| "nothing of it".to_owned(), |promised| promised.max_missed.to_string())
+            ));
+        }
+    }
     if let Some(guarantee) = target.guarantee.filter(|guarantee| *guarantee != certificate.guarantee) {
         reasons.push(format!(
             "the task now asks for a {guarantee} guarantee and the certificate is about {}",

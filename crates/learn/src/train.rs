@@ -5,11 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use sprat_cascade::ladder::categories;
 use sprat_cascade::{Rung, Threshold};
-use sprat_stats::calibration::{Calibrator, RightHead};
+use sprat_stats::calibration::{Calibrator, Cleared, RightHead, clear_below};
 use sprat_task::model::Progress;
+use sprat_task::target::Recall;
 use sprat_task::{Attempt, Guarantee, Input, LabelledRow, Model, Task, TrainError, Trainer, Training};
 
+use crate::certify::first_level;
 use crate::observe::{ObservedRow, ask};
 
 /// Where a rung's model comes from.
@@ -64,6 +67,8 @@ pub struct Fitting<'a> {
     pub seed: u64,
     /// Threads to train on.
     pub threads: usize,
+    /// Certification rows there will be: how many, and nothing else of them.
+    pub fresh_rows: usize,
     /// Told how far the rung is; may ask to stop.
     pub progress: &'a (dyn Fn(&sprat_task::ModelId, Progress) -> ControlFlow<()> + Sync),
 }
@@ -96,7 +101,8 @@ pub async fn train_rung(
         }
     };
     let fit_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let calibrator = calibrate(guarantee, rows, &out_of_fold)?;
+    let right = calibrate(guarantee, rows, &out_of_fold)?;
+    let calibrator = clear(task, guarantee, rows, &out_of_fold, fitting.fresh_rows, right);
     let rung = Rung { model, calibrator, threshold: Threshold::Never };
     Ok(TrainedRung { rung, kind: source.kind(), file, out_of_fold, fit_ms })
 }
@@ -111,12 +117,7 @@ fn calibrate(
     let mut right = Vec::new();
     for (row, attempt) in rows.iter().zip(attempts) {
         let Some(prediction) = attempt.prediction() else { continue };
-        let judged = ObservedRow {
-            input: row.input.hash(),
-            gold: row.gold.clone(),
-            large: row.large.clone(),
-            said: Vec::new(),
-        };
+        let judged = observed(row);
         // A row that lacks the guarantee's own label still teaches by the label it has.
         let bad = if judged.is_labelled_for(guarantee) {
             judged.is_bad(guarantee, &prediction.answer)
@@ -128,4 +129,44 @@ fn calibrate(
     }
     let head = RightHead::fit(&features, &right, RightHead::DEFAULT_L2);
     head.map(Calibrator::Head).map_err(|error| TrainError::Rows(error.to_string()))
+}
+
+fn observed(row: &LabelledRow) -> ObservedRow {
+    ObservedRow {
+        input: row.input.hash(),
+        gold: row.gold.clone(),
+        large: row.large.clone(),
+        said: Vec::new(),
+    }
+}
+
+/// The same calibrator, unsure wherever a category that must not be missed is neither flagged nor clear. Each category's
+/// limit is drawn up on answers to rows that the model had not seen.
+fn clear(
+    task: &Task,
+    guarantee: Guarantee,
+    rows: &[LabelledRow],
+    attempts: &[Attempt],
+    fresh_rows: usize,
+    inner: Calibrator,
+) -> Calibrator {
+    if task.target.recall.is_empty() {
+        return inner;
+    }
+    let level = first_level(&task.target);
+    let limit = |promised: &Recall| {
+        let label = &promised.label;
+        let answered =
+            rows.iter().zip(attempts).filter(|(row, _)| observed(row).belongs_to(label, guarantee));
+        let scored = answered.filter_map(|(_, attempt)| {
+            let scores = categories(attempt.prediction()?);
+            let score = scores.iter().find(|score| score.name == label.as_str())?;
+            Some((score.score, score.flagged))
+        });
+        let positives: Vec<(f64, bool)> = scored.collect();
+        let fresh = positives.len() as f64 * fresh_rows as f64 / rows.len().max(1) as f64;
+        (label.to_string(), clear_below(&positives, promised.max_missed, fresh as u64, level))
+    };
+    let limits = task.target.recall.iter().map(limit).collect();
+    Calibrator::Cleared(Cleared { limits, inner: Box::new(inner) })
 }

@@ -387,3 +387,68 @@ fn a_joint_promise_and_a_slice_promise_go_through_the_same_walk() {
     let learned = sliced.learn(rows(0, 2_000, 60)).expect("it learns");
     assert_eq!(learned.release.certificate.status, Status::Certified, "{:?}", learned.release.certificate);
 }
+
+/// The same texts as things to moderate: two categories, one text with both, one with none.
+fn comments(count: u64, noise: u64) -> Vec<LabelledRow> {
+    let categories = |answer: &Answer| {
+        let labels: &[&str] = match answer.to_line().as_str() {
+            "refund" => &["hate"],
+            "delivery" => &["spam"],
+            "technical" => &["hate", "spam"],
+            _ => &[],
+        };
+        Answer::labels(labels.iter().map(|label| (*label).into()))
+    };
+    let mut rows = rows(0, count, noise);
+    for row in &mut rows {
+        row.gold = row.gold.as_ref().map(categories);
+        row.large = None;
+    }
+    rows
+}
+
+fn moderating(target: &str) -> Case {
+    let text =
+        format!("kind = \"moderate\"\nlabels = [\"hate\", \"spam\"]\nlarge = \"large\"\n[target]\n{target}");
+    let source = sprat_task::Source::new("comments.toml", text);
+    let task = read_task("comments", &source, |_| Err(String::new())).expect("valid");
+    Case { task, ..case("") }
+}
+
+#[test]
+fn a_task_that_moderates_is_certified_with_the_recall_of_each_category() {
+    let case = moderating("max_missed = 0.05");
+    let learned = case.learn(comments(4_000, 100)).expect("it learns");
+    let certificate = &learned.release.certificate;
+    assert_eq!(certificate.status, Status::Certified, "{certificate:?}");
+    assert!(certificate.accepted > certificate.n / 2, "{certificate:?}");
+    assert_eq!(certificate.recall.len(), 2);
+    for recall in &certificate.recall {
+        assert!(recall.positives > 300 && recall.flagged > recall.positives / 3, "{recall:?}");
+        assert!(recall.bound.is_some_and(|bound| bound <= 0.05), "{recall:?}");
+    }
+    assert!(case.load(&learned, &case.task).ladder.answers_something_small());
+}
+
+#[test]
+fn whoever_asks_for_more_recall_than_was_proved_gets_no_small_answers() {
+    let case = moderating("max_missed = 0.05");
+    let learned = case.learn(comments(4_000, 100)).expect("it learns");
+    for (target, said) in [
+        ("max_missed = 0.04", Some("be missed")),
+        ("[[target.category]]\nlabel = \"spam\"\nmax_missed = 0.01", Some("what is spam")),
+        ("max_missed = 0.2", None),
+    ] {
+        let loaded = case.load(&learned, &moderating(target).task);
+        assert_eq!(loaded.stale.first().map(|why| why.contains(said.unwrap_or(""))), said.map(|_| true));
+        assert_eq!(loaded.ladder.answers_something_small(), said.is_none(), "{target}");
+    }
+}
+
+#[test]
+fn too_few_of_a_category_prove_nothing_of_it() {
+    let case = moderating("max_missed = 0.02");
+    let learned = case.learn(comments(600, 0)).expect("it learns");
+    assert_eq!(learned.release.certificate.status, Status::Underpowered, "{:?}", learned.release.certificate);
+    assert!(!case.load(&learned, &case.task).ladder.answers_something_small());
+}

@@ -104,6 +104,9 @@ fn promise(out: &Output, evidence: &Evidence) {
             format!("{} ({}): {}", certificate.status, certificate.guarantee, certificate.sentence()),
             None,
         );
+        for recall in &certificate.recall {
+            out.line(format!("      {}", recall.sentence()));
+        }
         if let Some(note) = &certificate.note {
             out.sentence(format!("      {note}"));
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::hash::Sha256Hex;
+use crate::names::Label;
 use crate::target::{Guarantee, Risk};
 
 /// What a promise is worth at present.
@@ -81,8 +82,43 @@ pub struct Certificate {
     pub more_labels: Option<u64>,
     /// Why it isn't certified, in a sentence; or a qualification, such as rows treated as independent.
     pub note: Option<String>,
+    /// What is promised of each category that must not be missed, with its evidence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recall: Vec<PromisedRecall>,
     /// What it dies with.
     pub binding: Binding,
+}
+
+/// Of the texts that belong to a category, at most `max_missed` are answered small without it: proved together with the
+/// error, by an exact binomial test with n = the category's certification rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PromisedRecall {
+    /// The category.
+    pub label: Label,
+    /// The largest share promised.
+    pub max_missed: f64,
+    /// Certification rows that belong to it.
+    pub positives: u64,
+    /// Of these, answered small without it, at the chosen thresholds.
+    pub missed: u64,
+    /// Of these, answered small with it.
+    pub flagged: u64,
+    /// Upper confidence bound on the share missed (Clopper-Pearson at `delta_spent`); `None` without positives.
+    pub bound: Option<f64>,
+}
+
+impl PromisedRecall {
+    /// The promise in one sentence, without its confidence.
+    pub fn sentence(&self) -> String {
+        let Self { label, max_missed, positives, missed, flagged, .. } = self;
+        format!(
+            "of what is {label}, at least {} is flagged or escalated: {} of {} missed, {} flagged",
+            percent(1.0 - max_missed),
+            count(*missed),
+            count(*positives),
+            count(*flagged)
+        )
+    }
 }
 
 /// What a certificate is bound to: when any of these changes, it is stale.
@@ -115,6 +151,18 @@ impl Certificate {
 
     /// The promise in one sentence for a manager.
     pub fn sentence(&self) -> String {
+        let mut said = self.about_errors();
+        let least = self.recall.iter().map(|recall| 1.0 - recall.max_missed).reduce(f64::min);
+        if let Some(least) = least.filter(|_| self.allows_small_answers()) {
+            said.push_str(&format!(
+                "; and of each category at least {} is flagged or escalated",
+                percent(least)
+            ));
+        }
+        said
+    }
+
+    fn about_errors(&self) -> String {
         let alpha = percent(self.alpha);
         let sure = percent(1.0 - self.delta);
         let (n, accepted, bad) = (count(self.n), count(self.accepted), count(self.bad));

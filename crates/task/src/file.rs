@@ -10,7 +10,7 @@ use crate::names::{Label, ModelId, TaskName, is_plain_name};
 use crate::problem::{Problem, list};
 use crate::redact::Redaction;
 use crate::source::Source;
-use crate::target::{Guarantee, Risk, Slice, Target};
+use crate::target::{Guarantee, MAX_MISSED, Recall, Risk, Slice, Target};
 use crate::task::{Audit, Capture, InputRule, Last, Match, RETENTION_DAYS, Task};
 
 /// `tasks/NAME.toml`, as typed.
@@ -53,8 +53,18 @@ struct TargetTable {
     latency_p95_ms: Option<Spanned<f64>>,
     saving: Option<Spanned<f64>>,
     non_inferiority_margin: Option<Spanned<f64>>,
+    max_missed: Option<Spanned<f64>>,
     #[serde(default)]
     slice: Vec<SliceTable>,
+    #[serde(default)]
+    category: Vec<CategoryTable>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CategoryTable {
+    label: Spanned<String>,
+    max_missed: Spanned<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -94,6 +104,12 @@ struct AuditTable {
     slices: Vec<Spanned<String>>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CacheTable {
+    exact: Option<bool>,
+}
+
 /// Reads and validates a task file. `labels_from` is read through `read_file`, which gets the path as written and
 /// does the I/O (or says what went wrong).
 pub fn read_task(
@@ -104,12 +120,6 @@ pub fn read_task(
     if !is_plain_name(name) {
         return Err(source
             .problem_in_file(format!("`{name}` can't name a task"))
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CacheTable {
-    exact: Option<bool>,
-}
-
             .allowed("1 to 64 letters, digits, `_`, `-` and `.`"));
     }
     let file: TaskFile = source.parse()?;
@@ -122,9 +132,22 @@ struct CacheTable {
     {
         labels.push(label.clone());
     }
-    if kind.has_labels() && labels.len() < 2 {
+    let fewest = if kind == Kind::Moderate { 1 } else { 2 };
+    if kind.has_labels() && labels.len() < fewest {
         let at = file.labels.as_ref().map_or(0..0, Spanned::span);
-        return Err(source.problem(at, "a task needs at least two labels to choose between"));
+        return Err(source.problem(
+            at,
+            if fewest == 1 {
+                "a task of kind `moderate` needs at least one category"
+            } else {
+                "a task needs at least two labels to choose between"
+            },
+        ));
+    }
+    if let Some(label) = file.out_of_scope.as_ref().filter(|_| kind == Kind::Moderate) {
+        return Err(source
+            .problem_at(label, "a task of kind `moderate` has no label for \"none of these\"")
+            .hint("remove `out_of_scope`: a text that belongs to no category has no label"));
     }
     if file.multi && !kind.has_labels() {
         return Err(source.problem_in_file(format!(
@@ -136,7 +159,10 @@ struct CacheTable {
         kind,
         rungs: rungs(source, &file)?,
         last: last(source, &file)?,
-        target: target(source, &file.target, &labels)?,
+        target: Target {
+            recall: recall(source, kind, &file.target, &labels)?,
+            ..target(source, &file.target, &labels)?
+        },
         matching: file.matching.as_ref().map(|table| matching(source, table)).transpose()?,
         capture: capture(source, &file.capture)?,
         audit: audit(source, &file.audit)?,
@@ -339,7 +365,47 @@ fn target(source: &Source, table: &TargetTable, labels: &[Label]) -> Result<Targ
             defaults.non_inferiority_margin,
         )?,
         slices,
+        recall: Vec::new(),
     })
+}
+
+/// What a `moderate` task promises for each of its categories.
+fn recall(
+    source: &Source,
+    kind: Kind,
+    table: &TargetTable,
+    labels: &[Label],
+) -> Result<Vec<Recall>, Problem> {
+    let share = |value: &Spanned<f64>| match *value.get_ref() {
+        share if share > 0.0 && share <= 0.5 => Ok(share),
+        other => Err(source
+            .problem_at(value, format!("`max_missed` = {other} is out of range"))
+            .allowed("more than 0 and at most 0.5")
+            .hint(percent_hint("max_missed", other))),
+    };
+    let stray = table.max_missed.as_ref().map(Spanned::span);
+    let stray = stray.or_else(|| table.category.first().map(|category| category.label.span()));
+    match (kind, stray) {
+        (Kind::Moderate, _) => {}
+        (_, None) => return Ok(Vec::new()),
+        (_, Some(span)) => {
+            return Err(source
+                .problem(span, format!("a task of kind `{kind}` promises nothing about what it misses"))
+                .hint("kind = \"moderate\" has categories that must not be missed"));
+        }
+    }
+    let all = table.max_missed.as_ref().map_or(Ok(MAX_MISSED), share)?;
+    let promised = |label: &Label| Recall { label: label.clone(), max_missed: all };
+    let mut recall: Vec<Recall> = labels.iter().map(promised).collect();
+    for category in &table.category {
+        let name = category.label.get_ref();
+        let Some(of_this) = recall.iter_mut().find(|recall| recall.label.as_str() == name) else {
+            let what = format!("label `{name}` is not one of this task's labels");
+            return Err(unknown_label(source.problem_at(&category.label, what), name, labels));
+        };
+        of_this.max_missed = share(&category.max_missed)?;
+    }
+    Ok(recall)
 }
 
 /// Completes a problem about a label that the task doesn't have.

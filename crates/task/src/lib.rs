@@ -40,7 +40,7 @@ pub mod step;
 pub mod target;
 pub mod task;
 
-pub use certificate::{Binding, Certificate, Status};
+pub use certificate::{Binding, Certificate, PromisedRecall, Status};
 pub use file::read_task;
 pub use hash::Sha256Hex;
 pub use input::{Input, LabelledRow};

@@ -83,7 +83,8 @@ pub struct Prediction {
     pub score: Score,
     /// What feeds the confidence head.
     pub features: Features,
-    /// The labels that were considered, best first, the answer included; may be cut after the first few.
+    /// The labels that were considered, best first, the answer included; may be cut after the first few. For tasks that
+    /// moderate: every category, in any order.
     pub alternatives: Vec<(Label, Score)>,
 }
 

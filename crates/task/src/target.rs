@@ -73,7 +73,23 @@ pub struct Target {
     pub non_inferiority_margin: f64,
     /// Further promises for single predicted labels.
     pub slices: Vec<Slice>,
+    /// What must not be missed: a promise for each category of a `moderate` task, none for other kinds.
+    // Left out where there is none: a release is recognised by the hash of the task it was made for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recall: Vec<Recall>,
 }
+
+/// A promise about the texts that belong to one category, whatever is predicted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recall {
+    /// The category.
+    pub label: crate::names::Label,
+    /// The largest share of its texts that may be answered small without it; the others are flagged, or escalated.
+    pub max_missed: f64,
+}
+
+/// The share of a category's texts that may be missed where nobody says.
+pub const MAX_MISSED: f64 = 0.05;
 
 /// A promise about the answers that carry one label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,6 +114,7 @@ impl Default for Target {
             saving: None,
             non_inferiority_margin: 0.01,
             slices: Vec::new(),
+            recall: Vec::new(),
         }
     }
 }

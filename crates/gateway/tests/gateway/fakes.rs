@@ -385,6 +385,7 @@ pub fn serving_of(file: &str, small: &Arc<Says>, large: &Arc<Says>) -> Serving {
         selective_interval: None,
         more_labels: None,
         note: None,
+        recall: Vec::new(),
         binding: Binding { calls: task.calls_hash(), ..Binding::default() },
     };
     Serving {
@@ -396,8 +397,8 @@ pub fn serving_of(file: &str, small: &Arc<Says>, large: &Arc<Says>) -> Serving {
             vec![Rung { model: small.clone(), calibrator, threshold: Threshold::Above(0.9) }],
             LadderEnd::Remote(large.clone()),
         ),
-        audit_rate: None,
         cache: Cache::off(),
+        audit_rate: None,
         large_estimate: Some(Money::from_micro(110)),
         provenance: Provenance::Measured,
     }

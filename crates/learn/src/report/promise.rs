@@ -1,7 +1,7 @@
 //! A certificate as a box of the page: its sentence, what that means and does not mean, and its numbers.
 
 use sprat_task::certificate::percent;
-use sprat_task::{Certificate, Guarantee, Risk, Status};
+use sprat_task::{Certificate, Guarantee, PromisedRecall, Risk, Status};
 
 use super::format::{UNKNOWN, count, counted, shown};
 use super::words::{closed, significant};
@@ -84,9 +84,19 @@ fn means(certificate: &Certificate, rows: &RowCounts) -> Vec<String> {
             "the rows name no conversation or user, so they were treated as independent of each other"
         }
     };
+    let recall = (!certificate.recall.is_empty()).then(|| {
+        let of = |recall: &PromisedRecall| format!("{} of {}", percent(1.0 - recall.max_missed), recall.label);
+        let all: Vec<String> = certificate.recall.iter().map(of).collect();
+        format!(
+            "And of the requests that belong to a category, at least so many are flagged by the small model or go to where \
+             the ladder ends: {}. This is counted over all such requests, answered small or not.",
+            all.join(", ")
+        )
+    });
     let later = if rows.by_time { "; they are later than the rows that were learned from" } else { "" };
-    vec![
-        promise,
+    let mut means = vec![promise];
+    means.extend(recall);
+    means.extend([
         format!(
             "The {sure} is about the draw of the certification sample: were fresh rows drawn and certified in this way \
              over and over, at most {fails} of such histories would ever make a promise that does not hold, all looks \
@@ -96,7 +106,8 @@ fn means(certificate: &Certificate, rows: &RowCounts) -> Vec<String> {
             "Nothing was fitted on the {} it was tested on; {drawn}{later}.",
             counted(certificate.n, "row")
         ),
-    ]
+    ]);
+    means
 }
 
 fn means_not(certificate: &Certificate) -> Vec<String> {
@@ -162,6 +173,9 @@ fn facts(certificate: &Certificate) -> Vec<(&'static str, String)> {
         ("interval of the selective error", interval(certificate.selective_interval, 1.0 - delta)),
         ("look", self::look(certificate)),
     ];
+    for recall in &certificate.recall {
+        facts.push(("recall", recall.sentence()));
+    }
     if let Some(more) = certificate.more_labels {
         facts.push(("labels still needed", format!("about {}", count(more))));
     }

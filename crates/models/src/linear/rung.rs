@@ -24,7 +24,7 @@ const SCORER_VERSION: u32 = 2;
 /// What the confidence head reads.
 const FEATURES: [&str; 6] = ["log_odds", "margin", "entropy", "best_score", "unknown_words", "log_words"];
 
-/// How many alternatives a prediction lists.
+/// How many alternatives a prediction lists where one label is chosen; where each stands for itself, all.
 const ALTERNATIVES: usize = 5;
 
 /// A linear model that answers under a declared name.
@@ -58,12 +58,13 @@ fn prediction(
     log_probabilities: &[f32],
     signals: Signals,
 ) -> Prediction {
-    let mut best: Vec<usize> = Vec::with_capacity(ALTERNATIVES + 1);
+    let most = if model.header().several { labels.len() } else { ALTERNATIVES };
+    let mut best: Vec<usize> = Vec::with_capacity(most + 1);
     for (index, score) in log_probabilities.iter().enumerate() {
         let at = best.partition_point(|&other| log_probabilities[other] >= *score);
-        if at < ALTERNATIVES {
+        if at < most {
             best.insert(at, index);
-            best.truncate(ALTERNATIVES);
+            best.truncate(most);
         }
     }
     let chosen = model.choose(log_probabilities);

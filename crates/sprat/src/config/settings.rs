@@ -221,6 +221,9 @@ fn of_target(all: &mut Settings<'_>, task: &Task) {
     all.add_or(&["target", "latency_p95_ms"], target.latency_p95_ms, "no limit");
     all.add_or(&["target", "saving"], target.saving, "not declared");
     all.add(&["target", "non_inferiority_margin"], target.non_inferiority_margin);
+    for recall in &target.recall {
+        all.add(&["target", "category", recall.label.as_str(), "max_missed"], recall.max_missed);
+    }
     if !target.slices.is_empty() {
         let slices = target.slices.iter();
         let slices = slices.map(|slice| json!({"label": slice.label, "max_error": slice.max_error}));

@@ -77,6 +77,7 @@ fn release(id: &ReleaseId) -> Release {
         selective_interval: None,
         more_labels: None,
         note: None,
+        recall: Vec::new(),
         binding: Binding::default(),
     };
     Release {

@@ -40,6 +40,7 @@ pub fn release(version: u32, status: Status) -> Release {
             selective_interval: Some((0.013, 0.046)),
             more_labels: (status == Status::Underpowered).then_some(300),
             note: None,
+            recall: Vec::new(),
             binding: Binding::default(),
         },
         other_certificates: Vec::new(),

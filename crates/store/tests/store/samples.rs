@@ -111,6 +111,7 @@ pub fn certificate(status: Status, guarantee: Guarantee) -> Certificate {
         selective_interval: Some((0.013, 0.046)),
         more_labels: None,
         note: None,
+        recall: Vec::new(),
         binding: Binding::default(),
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::prediction::Answer;
 use crate::task::Last;
 
 const DESIGN_EXAMPLE: &str = r#"
@@ -214,4 +215,40 @@ proptest::proptest! {
             proptest::prop_assert!(problem.to_string().contains("tasks/tickets.toml"), "{}", problem);
         }
     }
+}
+
+#[test]
+fn a_task_that_moderates_promises_something_for_each_category() {
+    let task = read("kind = \"moderate\"\nlabels = [\"hate\", \"spam\"]").expect("valid");
+    let missed =
+        |task: &Task| task.target.recall.iter().map(|recall| recall.max_missed).collect::<Vec<f64>>();
+    assert_eq!((task.multi, missed(&task)), (true, vec![0.05, 0.05]));
+    assert!(task.admits(&Answer::labels([])) && !task.admits(&Answer::label("hate")));
+    let task = read(
+        "kind = \"moderate\"\nlabels = [\"hate\", \"spam\"]\n[target]\nmax_missed = 0.1\n\
+         [[target.category]]\nlabel = \"hate\"\nmax_missed = 0.02",
+    );
+    assert_eq!(missed(&task.expect("valid")), [0.02, 0.1]);
+    assert_eq!(read("kind = \"moderate\"\nlabels = [\"spam\"]").expect("valid").labels.len(), 1);
+    for (text, said) in [
+        ("kind = \"moderate\"\nlabels = []", "at least one category"),
+        ("kind = \"moderate\"\nlabels = [\"a\"]\nout_of_scope = \"none\"", "no label for"),
+        ("kind = \"moderate\"\nlabels = [\"a\"]\n[target]\nmax_missed = 5", "max_missed = 0.05"),
+        (
+            "kind = \"moderate\"\nlabels = [\"hate\"]\n[[target.category]]\nlabel = \"hat\"\nmax_missed = 0.1",
+            "did you mean `hate`?",
+        ),
+        ("kind = \"classify\"\nlabels = [\"a\", \"b\"]\n[target]\nmax_missed = 0.1", "moderate"),
+    ] {
+        let problem = fault(text);
+        assert!(problem.contains(said), "{problem}");
+    }
+}
+
+#[test]
+fn a_server_remembers_answers_unless_the_task_says_not() {
+    let text = "kind = \"classify\"\nlabels = [\"a\", \"b\"]";
+    assert!(read(text).expect("valid").exact_cache);
+    assert!(!read(&format!("{text}\n[cache]\nexact = false")).expect("valid").exact_cache);
+    assert!(fault(&format!("{text}\n[cache]\nexct = false")).contains("exct"));
 }
