@@ -75,6 +75,7 @@ fn make_room(
 }
 
 /// A request that may be answered.
+#[derive(Clone)]
 pub struct Accepted {
     /// Its name: `x-request-id` of the reply, and in the ledger.
     pub id: RequestId,
@@ -108,6 +109,12 @@ pub enum Mode {
 }
 
 impl Accepted {
+    /// The same for one of several things that a request asks: with a name of its own, as it will have a line of its own.
+    pub(crate) fn of_many(&self, number: usize) -> Self {
+        let id = RequestId::from(format!("{}-{number}", self.id));
+        Self { cx: Context { request: id.clone(), ..self.cx.clone() }, id, ..self.clone() }
+    }
+
     /// Takes a request in, or says why not.
     pub fn accept(gateway: &Gateway, arrival: &Arrival) -> Result<Self, Refusal> {
         let place = gateway.places.clone().try_acquire_owned().map_err(|_| Refusal::crowded())?;

@@ -82,7 +82,7 @@ pub(crate) fn reach(accepted: &Accepted, serving: &Serving, single: bool) -> Rea
     }
 }
 
-async fn decide(
+pub(crate) async fn decide(
     accepted: &Accepted,
     serving: &Serving,
     question: &Question,
@@ -109,7 +109,7 @@ async fn decide(
     Ok(climbed)
 }
 
-/// The rungs alone, as far as they may answer.
+/// The rungs alone, as far as they may answer; what they have answered before they are not asked again.
 async fn through_the_rungs(accepted: &Accepted, serving: &Serving, input: &Input, reach: Reach) -> Climbed {
     match reach {
         Reach::LargeOnly => Climbed::starting(),
@@ -127,18 +127,23 @@ async fn through_the_rungs(accepted: &Accepted, serving: &Serving, input: &Input
     }
 }
 
+/// Why a climb failed.
+pub(crate) fn failed(climbed: &Climbed) -> Refusal {
+    match climbed.steps.last() {
+        Some(step) => match &step.outcome {
+            Outcome::Failed(error) => Refusal::model(step.model.as_str(), error),
+            _ => Refusal::ours("the climb failed at a step that did not"),
+        },
+        None => Refusal::ours("the climb failed without a step"),
+    }
+}
+
 /// A climb that ended with an answer; else why there is none.
 fn say(serving: &Serving, climbed: Climbed) -> Result<Climbed, Refusal> {
     let name = serving.task.name.as_str();
     match climbed.end {
         End::Small | End::Large => Ok(climbed),
-        End::Failed => Err(match climbed.steps.last() {
-            Some(step) => match &step.outcome {
-                Outcome::Failed(error) => Refusal::model(step.model.as_str(), error),
-                _ => Refusal::ours("the climb failed at a step that did not"),
-            },
-            None => Refusal::ours("the climb failed without a step"),
-        }),
+        End::Failed => Err(failed(&climbed)),
         End::Stopped => Err(Refusal::no_answer(
             name,
             "no small model was sure enough, and only small ones were to be asked",

@@ -48,6 +48,15 @@ pub struct Capture {
 impl Capture {
     /// The request, where its task keeps texts and it is about one text, as the small models are.
     pub fn begin(accepted: &Accepted, route: &Route, call: &Call) -> Option<Self> {
+        Self::of(accepted, route, |task| session(task, call))
+    }
+
+    /// The same of a text that came in no call.
+    pub(crate) fn of_text(accepted: &Accepted, route: &Route) -> Option<Self> {
+        Self::of(accepted, route, |_| None)
+    }
+
+    fn of(accepted: &Accepted, route: &Route, session: impl FnOnce(&Task) -> Option<String>) -> Option<Self> {
         let (serving, input, prompt_hash, reach, provenance) = match route {
             Route::Task { serving, question, .. } if question.single => {
                 let reach = reach(accepted, serving, true);
@@ -78,7 +87,7 @@ impl Capture {
             request: accepted.id.clone(),
             time_unix_ms: accepted.time_unix_ms,
             prompt_hash,
-            session: session(&serving.task, call),
+            session: session(&serving.task),
             propensity: propensity(serving, reach),
             provenance,
         })

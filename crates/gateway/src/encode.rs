@@ -92,7 +92,7 @@ fn usage(climbed: &Climbed) -> Option<Usage> {
 }
 
 /// What stood behind the answer.
-fn behind(
+pub(crate) fn behind(
     headers: &mut HeaderMap,
     accepted: &Accepted,
     serving: Option<&Serving>,

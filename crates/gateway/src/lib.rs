@@ -7,7 +7,7 @@
 //! | accept | May it come in, what is it called, and until when is an answer wanted? | [`accept`] |
 //! | decode | What does the body ask? | [`decode`] |
 //! | resolve | Whose is it: a task's, or a remote model's? | [`resolve`], [`shape`] |
-//! | answer | What is the answer? | [`answer`], [`pass`], `attempt`, `dialect` |
+//! | answer | What is the answer? | [`answer`], [`moderate`], [`pass`], `attempt`, `dialect` |
 //! | encode | How is that said on the wire? | [`encode`], `relay` |
 //! | record | What did it do and cost, and what was said where a task keeps that? | [`record`], [`capture`] |
 //!
@@ -45,6 +45,7 @@ pub mod feedback;
 pub mod keys;
 pub mod limits;
 pub mod metrics;
+pub mod moderate;
 pub mod pass;
 pub mod quote;
 pub mod record;
@@ -224,7 +225,7 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat))
         .route("/v1/embeddings", post(pass::embeddings))
-        .route("/v1/moderations", post(pass::moderations))
+        .route("/v1/moderations", post(moderate::moderations))
         .route("/v1/models", get(resolve::models))
         .route("/v1/models/{*name}", get(resolve::model))
         .route("/v1/feedback", post(feedback::feedback))

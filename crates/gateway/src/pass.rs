@@ -86,25 +86,17 @@ pub async fn chat(
 
 /// `POST /v1/embeddings`, passed on until there are local ones.
 pub async fn embeddings(State(gateway): State<Arc<Gateway>>, arrival: Arrival) -> Response {
-    other(gateway, arrival, "/embeddings").await
-}
-
-/// `POST /v1/moderations`, passed on until there are local ones.
-pub async fn moderations(State(gateway): State<Arc<Gateway>>, arrival: Arrival) -> Response {
-    other(gateway, arrival, "/moderations").await
-}
-
-async fn other(gateway: Arc<Gateway>, arrival: Arrival, path: &str) -> Response {
     let accepted = match Accepted::accept(&gateway, &arrival) {
         Ok(accepted) => accepted,
         Err(refusal) => return refusal.into_response(),
     };
     let id = accepted.id.clone();
-    let answered = pass_other(&gateway, &accepted, arrival, path).await;
+    let answered = other(&gateway, &accepted, arrival, "/embeddings").await;
     encode::named(&id, answered.unwrap_or_else(IntoResponse::into_response))
 }
 
-async fn pass_other(
+/// Passes a request of another sort than a chat on to the remote model that it names.
+pub(crate) async fn other(
     gateway: &Arc<Gateway>,
     accepted: &Accepted,
     arrival: Arrival,

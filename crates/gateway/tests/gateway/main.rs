@@ -12,6 +12,7 @@ mod failover;
 mod fakes;
 mod keys;
 mod lowering;
+mod moderation;
 mod passing;
 mod serving;
 mod tasks;
