@@ -105,7 +105,15 @@ fn promise(out: &Output, evidence: &Evidence) {
             None,
         );
         for recall in &certificate.recall {
-            out.line(format!("      {}", recall.sentence()));
+            // Of a promise that isn't made, only what it could rest on.
+            out.line(match certificate.allows_small_answers() {
+                true => format!("      {}", recall.sentence()),
+                false => format!(
+                    "      {} of the certification rows are {}",
+                    words::count(recall.positives),
+                    recall.label
+                ),
+            });
         }
         if let Some(note) = &certificate.note {
             out.sentence(format!("      {note}"));
