@@ -257,6 +257,9 @@ fn a_model_file_replaced_under_a_running_server_changes_no_answer() {
     let mock = Mock::new(|_| Act::Answer(1));
     let workspace = Workspace::tickets();
     workspace.write("sprat.toml", mock.config(""));
+    // The model is to answer each time, not the memory of its answers.
+    let task = workspace.read("tasks/tickets.toml");
+    workspace.write("tasks/tickets.toml", format!("{task}\n[cache]\nexact = false\n"));
     let ran = workspace.sprat(&["learn", "tickets", "rows.jsonl", "--require-certified"]);
     assert_eq!(ran.code, 0, "{ran}");
     let model = workspace.path(".sprat/releases/tickets/1/linear.sprat");
