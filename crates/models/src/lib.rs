@@ -1,5 +1,15 @@
-//! models
+//! The rungs, and what trains them.
+//!
+//! | question | module |
+//! |---|---|
+//! | Which n-grams speak for which label? | [`linear`] |
+//! | What vector does a small transformer read a text into? | `encoder`, with the feature of that name |
+//! | Where are a model's files, and how do they come here? | [`hub`] |
+//! | What does a model behind an address say? | [`remote`] |
+//! | Which of many texts are most like this one? | [`retrieval`] |
 
+#[cfg(feature = "encoder")]
+pub mod encoder;
 pub mod hub;
 pub mod linear;
 pub mod remote;
