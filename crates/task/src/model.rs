@@ -253,7 +253,16 @@ pub trait Embed: Send + Sync {
         &'a self,
         cx: &'a Context,
         texts: &'a [&'a str],
-    ) -> BoxFuture<'a, Result<Vec<Vec<f32>>, ModelError>>;
+    ) -> BoxFuture<'a, Result<Embedded, ModelError>>;
+}
+
+/// What texts were made into.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Embedded {
+    /// A vector for each text, in order.
+    pub vectors: Vec<Vec<f32>>,
+    /// Tokens of all texts together.
+    pub tokens: u64,
 }
 
 /// What a trainer is given besides the rows.

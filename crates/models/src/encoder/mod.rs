@@ -7,10 +7,19 @@
 //! | How do the vectors of a text's tokens become the one of the text? | [`sentence`] |
 //! | Which tokens is a text? | [`tokenizer`] |
 //! | Which numbers does it multiply with? | [`weights`] |
+//! | What does the network make of them? | [`network`] |
+//! | How is that computed quickly? | `compute` |
+//! | What vector is a text? | [`encoder`](self::encoder) |
+//! | How do many callers share one? | [`embedder`] |
 //! | Is there one small enough for a test? | [`tiny`] |
 
 pub mod checkpoint;
+mod compute;
 pub mod config;
+pub mod embedder;
+#[allow(clippy::module_inception)] // the file answers the question of the folder
+pub mod encoder;
+pub mod network;
 mod read;
 pub mod sentence;
 #[cfg(test)]
@@ -21,6 +30,9 @@ pub mod weights;
 
 pub use checkpoint::Checkpoint;
 pub use config::{Activation, EncoderConfig};
+pub use embedder::{Embedder, Sharing};
+pub use encoder::{Encoded, Encoder};
+pub use network::Network;
 pub use sentence::{Pooling, SentenceConfig};
 pub use tokenizer::{Tokenizer, Tokens};
 pub use weights::{Parameter, Weights};

@@ -1,5 +1,6 @@
 //! The tests of the encoder.
 
+mod computing;
 mod loading;
 mod reading;
 
