@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import data, sprat, tables
 
-PARTS = ["classification", "moderation", "speed", "cascades", "bulk"]
+PARTS = ["classification", "moderation", "speed", "encoder", "cascades", "bulk"]
 
 
 def main() -> int:

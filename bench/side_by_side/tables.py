@@ -25,9 +25,8 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}%"
 
 
-def conditions(command: str) -> str:
+def conditions(command: str, names: tuple[str, ...] = ("scikit-learn", "fasttext-wheel", "numpy")) -> str:
     """The command, the machine, the day and the versions, in one paragraph."""
-    names = ["scikit-learn", "fasttext-wheel", "numpy"]
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     load = os.getloadavg()[0]
     return (
