@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use sprat_task::{Certificate, Money, Price, Provenance, ReleaseId, Sha256Hex, Share, Task, Upstream};
+use sprat_task::{
+    Certificate, Embed, ModelId, Money, Price, Provenance, ReleaseId, Sha256Hex, Share, Task, Upstream,
+};
 
 use crate::cache::Cache;
 use crate::climb::Climbed;
@@ -134,6 +136,15 @@ pub enum Protocol {
     },
 }
 
+/// A model of ours that makes vectors of texts.
+#[derive(Clone)]
+pub struct Encoder {
+    /// Its declared name.
+    pub id: ModelId,
+    /// The model.
+    pub embed: Arc<dyn Embed>,
+}
+
 /// Everything that answers at one moment.
 #[derive(Default)]
 pub struct Deployed {
@@ -141,6 +152,8 @@ pub struct Deployed {
     pub tasks: Vec<Deployment>,
     /// The remote models.
     pub remotes: Vec<Remote>,
+    /// Our own models that make vectors of texts.
+    pub encoders: Vec<Encoder>,
     /// What could not be loaded, a sentence each: it goes to the end of its ladder, or is not there.
     pub troubles: Vec<String>,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use sprat_cascade::{Deployed, Deployment, LadderLoader, Remote};
+use sprat_cascade::{Deployed, Deployment, Encoder, LadderLoader, Remote};
 use tokio_util::sync::CancellationToken;
 
 /// How often a new generation is looked for.
@@ -16,13 +16,15 @@ pub struct Current {
     deployed: RwLock<Arc<ByName>>,
 }
 
-/// Tasks and remote models by the names that requests give.
+/// Tasks and models by the names that requests give.
 #[derive(Default)]
 pub struct ByName {
     /// What answers each task.
     pub tasks: BTreeMap<String, Arc<Deployment>>,
     /// The remote models, by the names they are declared under.
     pub remotes: BTreeMap<String, Arc<Remote>>,
+    /// The models that make vectors of texts, likewise.
+    pub encoders: BTreeMap<String, Encoder>,
     /// Which generation this is; `None` before the first was loaded.
     pub generation: Option<u64>,
 }
@@ -39,8 +41,13 @@ impl Current {
         let tasks = deployed.tasks.into_iter().map(|task| (task.task().name.to_string(), Arc::new(task)));
         let remotes =
             deployed.remotes.into_iter().map(|remote| (remote.upstream.id().to_string(), Arc::new(remote)));
-        let by_name =
-            ByName { tasks: tasks.collect(), remotes: remotes.collect(), generation: Some(generation) };
+        let encoders = deployed.encoders.into_iter().map(|encoder| (encoder.id.to_string(), encoder));
+        let by_name = ByName {
+            tasks: tasks.collect(),
+            remotes: remotes.collect(),
+            encoders: encoders.collect(),
+            generation: Some(generation),
+        };
         *self.deployed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(by_name);
     }
 

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use sprat_cascade::{Remote, Spent};
 use sprat_store::{Key, LedgerEntry, Store};
-use sprat_task::{KeyDigest, KeyId, KeySecret, Money, Usage};
+use sprat_task::{KeyDigest, KeyId, KeySecret, ModelId, Money, Usage};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
@@ -227,10 +227,7 @@ impl Lease {
     /// the key may use both; with the model alone it goes there.
     pub(crate) fn may_take(&self, route: Route) -> Result<Route, Refusal> {
         let allowance = &self.key().allowance;
-        let model = |remote: &Remote| match allowance.allows_model(remote.upstream.id()) {
-            true => Ok(()),
-            false => Err(Refusal::not_allowed(self.id().as_str(), remote.upstream.id().as_str())),
-        };
+        let model = |remote: &Remote| self.may_use(remote.upstream.id());
         match route {
             Route::Task { ref serving, .. } if !allowance.allows_task(&serving.task.name) => {
                 Err(Refusal::not_allowed(self.id().as_str(), serving.task.name.as_str()))
@@ -242,6 +239,14 @@ impl Lease {
                 let lowered = lowered && allowance.allows_task(&serving.task.name);
                 Ok(Route::Recognised { serving, shadow, reading, hash, lowered, remote })
             }
+        }
+    }
+
+    /// Whether it may use a model.
+    pub(crate) fn may_use(&self, model: &ModelId) -> Result<(), Refusal> {
+        match self.key().allowance.allows_model(model) {
+            true => Ok(()),
+            false => Err(Refusal::not_allowed(self.id().as_str(), model.as_str())),
         }
     }
 

@@ -18,6 +18,7 @@
 //! | Whose request is it? Asked before its body is read. | [`keys`] |
 //! | How often may it ask, and for how much? | [`limits`], [`quote`], [`budget`] |
 //! | What answers now? Exchanged while requests run. | [`current`] |
+//! | What vector is a text? | `embeddings` |
 //! | Was a small answer right? | [`audit`] |
 //! | What did the large model's own words mean for a task? | [`reply`] |
 //! | What would a release have answered that only watches? | [`watch`] |
@@ -39,6 +40,7 @@ pub mod current;
 mod dashboard;
 pub mod decode;
 mod dialect;
+mod embeddings;
 pub mod encode;
 pub mod error;
 pub mod feedback;
@@ -224,7 +226,7 @@ impl Gateway {
 pub fn routes(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat))
-        .route("/v1/embeddings", post(pass::embeddings))
+        .route("/v1/embeddings", post(embeddings::embeddings))
         .route("/v1/moderations", post(moderate::moderations))
         .route("/v1/models", get(resolve::models))
         .route("/v1/models/{*name}", get(resolve::model))

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::{Map, Value};
 use sprat_cascade::{Climbed, Protocol, Remote};
 use sprat_task::{Outcome, TaskName};
@@ -16,7 +15,6 @@ use crate::accept::{Accepted, Arrival};
 use crate::attempt::{Asked, Setback, ask};
 use crate::decode::Call;
 use crate::dialect::Dialect;
-use crate::encode;
 use crate::error::Refusal;
 use crate::quote;
 use crate::record::{NO_TASK, Record};
@@ -82,17 +80,6 @@ pub async fn chat(
         Some(setback) => setback.tell(climbed),
         None => Err(Refusal::ours("there was nobody to ask")),
     }
-}
-
-/// `POST /v1/embeddings`, passed on until there are local ones.
-pub async fn embeddings(State(gateway): State<Arc<Gateway>>, arrival: Arrival) -> Response {
-    let accepted = match Accepted::accept(&gateway, &arrival) {
-        Ok(accepted) => accepted,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let id = accepted.id.clone();
-    let answered = other(&gateway, &accepted, arrival, "/embeddings").await;
-    encode::named(&id, answered.unwrap_or_else(IntoResponse::into_response))
 }
 
 /// Passes a request of another sort than a chat on to the remote model that it names.

@@ -149,10 +149,11 @@ pub async fn models(State(gateway): State<Arc<Gateway>>, lease: Option<Extension
     let deployed = gateway.current.deployed();
     let entry = |name: &str, owner: &str| ModelEntry::new(name, 0, owner);
     let tasks = deployed.tasks.keys().map(|name| entry(name, "sprat"));
+    let encoders = deployed.encoders.keys().map(|name| entry(name, "sprat"));
     let remotes = deployed.remotes.keys().map(|name| entry(name, "upstream"));
     let may_name =
         |entry: &ModelEntry| lease.as_ref().is_none_or(|Extension(lease)| lease.may_name(&entry.id));
-    let all = tasks.chain(remotes).filter(may_name).chain([entry(AUTO, "sprat")]);
+    let all = tasks.chain(encoders).chain(remotes).filter(may_name).chain([entry(AUTO, "sprat")]);
     Json(ModelList::new(all.collect()))
 }
 
@@ -168,8 +169,8 @@ pub async fn model(
 }
 
 fn names(deployed: &ByName) -> String {
-    let mut names: Vec<&str> =
-        deployed.tasks.keys().chain(deployed.remotes.keys()).map(String::as_str).collect();
+    let models = deployed.encoders.keys().chain(deployed.remotes.keys());
+    let mut names: Vec<&str> = deployed.tasks.keys().chain(models).map(String::as_str).collect();
     names.push(AUTO);
     names.join(", ")
 }

@@ -18,7 +18,7 @@ use sprat_task::{ModelId, Problem, Source};
 use toml::Spanned;
 use toml::de::DeValue;
 
-pub use model::{Linear, ModelConfig};
+pub use model::{Linear, Local, ModelConfig};
 pub use notices::{NoticeFormat, Notices};
 pub use remote::Remote;
 pub use secret::KeySource;

@@ -10,6 +10,7 @@
 //! | What is configured, and where does each value come from? | [`config`] |
 //! | What is in this workspace? | [`workspace`] |
 //! | What does a server do beside answering? | [`service`], [`serving`], [`keeper`] |
+//! | Which encoders make vectors for its clients? | [`encoders`] |
 //! | What are the gateway's keys recognised by? | [`key_secret`] |
 //! | What does the terminal show? | [`output`] |
 //! | What went wrong, and what is the exit code? | [`failure`], [`guard`] |
@@ -19,6 +20,7 @@ mod args;
 mod columns;
 mod commands;
 mod config;
+mod encoders;
 mod evidence;
 mod failure;
 mod guard;

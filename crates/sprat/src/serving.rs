@@ -1,7 +1,7 @@
 //! What the gateway serves: the workspace's tasks and remote models, loaded afresh whenever the store says that
 //! something has changed.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures::future::BoxFuture;
 use sprat_cascade::{Canary, Deployed, Deployment, LadderLoader, Serving};
@@ -9,6 +9,7 @@ use sprat_store::Store;
 use sprat_task::Task;
 
 use crate::app::App;
+use crate::encoders::Encoders;
 use crate::failure::Failure;
 use crate::live::{Reaching, live};
 use crate::models::Models;
@@ -22,12 +23,14 @@ pub struct Loader {
     app: App,
     workspace: Workspace,
     store: Store,
+    /// Opened when first loaded: they change with the configuration alone, and that is read once.
+    encoders: OnceLock<Encoders>,
 }
 
 impl Loader {
     /// For a workspace and its store.
     pub fn new(app: &App, workspace: Workspace, store: Store) -> Self {
-        Self { app: app.clone(), workspace, store }
+        Self { app: app.clone(), workspace, store, encoders: OnceLock::new() }
     }
 
     async fn deployed(&self) -> Result<Deployed, Failure> {
@@ -37,7 +40,9 @@ impl Loader {
         for (task, _) in self.workspace.tasks.values() {
             tasks.extend(self.deployment(&models, task, &mut troubles).await?);
         }
-        Ok(Deployed { tasks, remotes, troubles })
+        let encoders = self.encoders.get_or_init(|| Encoders::open(&self.workspace));
+        troubles.extend(encoders.troubles.iter().cloned());
+        Ok(Deployed { tasks, remotes, encoders: encoders.opened.clone(), troubles })
     }
 
     /// What answers a task, and what watches. A canary that can't be loaded leaves its share to the live release.

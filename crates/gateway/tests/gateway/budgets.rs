@@ -84,7 +84,7 @@ fn with_till() -> (World, Arc<Till>) {
     let till = Arc::new(Till { id: "large".into(), answered: AtomicUsize::new(0) });
     let large = Remote { upstream: till.clone(), ..remote(&world.wire) };
     let tasks = vec![Deployment::of(serving(&world.small, &world.large))];
-    world.gateway.current().exchange(2, Deployed { tasks, remotes: vec![large], troubles: Vec::new() });
+    world.gateway.current().exchange(2, Deployed { tasks, remotes: vec![large], ..Deployed::default() });
     (world, till)
 }
 

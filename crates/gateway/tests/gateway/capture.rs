@@ -21,7 +21,7 @@ fn keeping_with(settings: Settings, change: fn(&mut Serving)) -> World {
     let deployed = Deployed {
         tasks: vec![sprat_cascade::Deployment::of(serving)],
         remotes: vec![remote(&world.wire)],
-        troubles: Vec::new(),
+        ..Deployed::default()
     };
     world.gateway.current().exchange(2, deployed);
     world

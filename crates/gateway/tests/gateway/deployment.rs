@@ -35,7 +35,7 @@ fn deploy(world: &World, share: Option<f64>, watcher: &Arc<Says>) {
     let shadow = Some(release(world, 5, watcher, 0.4));
     let deployment = Deployment { live: release(world, 3, &world.small, 0.9), canary, shadow };
     let remotes = vec![remote(&world.wire)];
-    world.gateway.current().exchange(2, Deployed { tasks: vec![deployment], remotes, troubles: Vec::new() });
+    world.gateway.current().exchange(2, Deployed { tasks: vec![deployment], remotes, ..Deployed::default() });
 }
 
 fn watcher() -> Arc<Says> {

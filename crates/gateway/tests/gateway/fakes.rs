@@ -267,7 +267,7 @@ impl World {
             Deployed {
                 tasks: vec![Deployment::of(serving(&small, &large))],
                 remotes: vec![remote(&wire)],
-                troubles: Vec::new(),
+                ..Deployed::default()
             },
         );
         Self { gateway, store, small, large, wire, folder }
@@ -281,7 +281,7 @@ impl World {
         let deployed = Deployed {
             tasks: vec![Deployment::of(serving)],
             remotes: vec![remote(&world.wire)],
-            troubles: Vec::new(),
+            ..Deployed::default()
         };
         world.gateway.current().exchange(2, deployed);
         world

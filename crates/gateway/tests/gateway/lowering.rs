@@ -110,7 +110,7 @@ fn world(file: &str, change: impl FnOnce(&mut Serving)) -> World {
     let deployed = Deployed {
         tasks: vec![sprat_cascade::Deployment::of(serving)],
         remotes: vec![remote(&world.wire)],
-        troubles: Vec::new(),
+        ..Deployed::default()
     };
     world.gateway.current().exchange(2, deployed);
     world

@@ -8,6 +8,7 @@ mod budgets;
 mod capture;
 mod dashboard;
 mod deployment;
+mod embeddings;
 mod failover;
 mod fakes;
 mod keys;

@@ -106,7 +106,7 @@ fn world(last: LadderEnd) -> World {
             Deployment::of(moderating("safety", last)),
         ],
         remotes: vec![remote(&world.wire)],
-        troubles: Vec::new(),
+        ..Deployed::default()
     };
     world.gateway.current().exchange(2, deployed);
     world.gateway.auditor().set_rate("safety", 0.0);

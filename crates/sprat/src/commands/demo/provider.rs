@@ -156,9 +156,7 @@ impl sprat_cascade::LadderLoader for Alone {
             price: Some(PRICE),
             provenance: Provenance::Authored,
         };
-        Box::pin(
-            async move { Ok(Deployed { tasks: Vec::new(), remotes: vec![remote], troubles: Vec::new() }) },
-        )
+        Box::pin(async move { Ok(Deployed { remotes: vec![remote], ..Deployed::default() }) })
     }
 }
 
