@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rows: Vec<_> = kept.iter().map(|row| curated.rows[*row].clone()).collect();
     let folder = std::env::temp_dir().join(format!("linear-answers-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let training = Training { seed: SEED, threads: 1, progress: &|_| ControlFlow::Continue(()) };
+    let training = Training { seed: SEED, threads: 1, kept: None, progress: &|_| ControlFlow::Continue(()) };
     let trainer = LinearTrainer::new("linear".into(), Config::default());
     let fitted = trainer.fit(&training, &task, &rows, &folds, &folder);
     let inputs: Vec<Input> =

@@ -350,7 +350,7 @@ mod tests {
                 cost_micro_usd: Some(Money::ZERO),
             })
         });
-        ObservedRow { input: Sha256Hex::of(text.as_bytes()), gold, large, said: said.collect() }
+        ObservedRow { input: Sha256Hex::of(text.as_bytes()), gold, large, said: said.collect(), seen: false }
     }
 
     fn rows() -> Vec<ObservedRow> {

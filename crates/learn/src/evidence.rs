@@ -3,7 +3,7 @@
 //! fitted on.
 
 use serde::{Deserialize, Serialize};
-use sprat_task::{Certificate, Label, ModelId, Money, Provenance, ReleaseId, TaskName};
+use sprat_task::{Certificate, Label, ModelId, Money, Provenance, ReleaseId, TaskName, Told};
 
 /// All that `learn`, `certify` and `eval` found out about a ladder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,6 +92,9 @@ pub struct RungEvidence {
     pub fit_ms: u64,
     /// The artefact's length in bytes.
     pub bytes: u64,
+    /// What was tried in training, where there was a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
 }
 
 /// The rungs together on the certification rows.

@@ -18,7 +18,7 @@ use crate::certify::{LookAt, Verdict, certify, certify_deployed};
 use crate::curate::{Curated, curate};
 use crate::evaluate::{Judgement, learning_point};
 use crate::evidence::{Evidence, LearningPoint, RowCounts, RungEvidence};
-use crate::observe::{ObservedRow, ask, enter, has_labels};
+use crate::observe::{ObservedRow, ask, enter, enter_unseen, has_labels};
 use crate::release::{self, Draft, Example, ReleaseError, Replayed};
 use crate::rows::enough::check_enough;
 use crate::savings::{LargeCost, costs, savings};
@@ -33,6 +33,8 @@ const FOLDS: u32 = 5;
 const TIMED: usize = 300;
 /// Shares of the training rows on the learning curve, besides all of them.
 const CURVE: [f64; 3] = [0.125, 0.25, 0.5];
+/// The sort of model whose learning curve is drawn.
+const QUICK: &str = "linear";
 /// Above this many training rows the learning curve is left out: it would take longer than the learning.
 const CURVE_AT_MOST: usize = 50_000;
 
@@ -75,8 +77,8 @@ pub struct Order<'a> {
 pub enum Stage<'a> {
     /// Looking for duplicates and contradictions among so many rows.
     Curating(usize),
-    /// Training a rung: share done, loss.
-    Training(&'a ModelId, f32, Option<f32>),
+    /// Training a rung.
+    Training(&'a ModelId, sprat_task::model::Progress),
     /// A rung answers certification rows: done, of.
     Asking(&'a ModelId, usize, usize),
     /// Testing thresholds.
@@ -223,11 +225,13 @@ async fn train_ladder(
     folder: &Path,
 ) -> Result<TrainedLadder, LearnError> {
     let progress = |model: &ModelId, progress: sprat_task::model::Progress| {
-        (order.progress)(Stage::Training(model, progress.done, progress.loss))
+        (order.progress)(Stage::Training(model, progress))
     };
+    let kept = release::unfinished(order.releases, order.task);
     let fitting = Fitting {
         seed: order.seed,
         threads: order.threads,
+        kept: Some(&kept),
         fresh_rows: data.fresh.len(),
         progress: &progress,
     };
@@ -260,11 +264,11 @@ async fn observe(
         }
     }
     let rungs: Vec<&Rung> = ladder.trained.iter().map(|trained| &trained.rung).collect();
-    let out_of_fold: Vec<&[sprat_task::Attempt]> =
+    let out_of_fold: Vec<&[Option<sprat_task::Attempt>]> =
         ladder.trained.iter().map(|trained| trained.out_of_fold.as_slice()).collect();
     let fresh: Vec<&[sprat_task::Attempt]> = ladder.fresh.iter().map(Vec::as_slice).collect();
     let train: Vec<&LabelledRow> = data.train.iter().collect();
-    Ok((enter(&train, &rungs, &out_of_fold), enter(&data.fresh_rows(), &rungs, &fresh)))
+    Ok((enter_unseen(&train, &rungs, &out_of_fold), enter(&data.fresh_rows(), &rungs, &fresh)))
 }
 
 /// What a request costs on each rung, by what the rungs charged for the certification rows.
@@ -359,6 +363,7 @@ async fn measure(
             latency_p99_us,
             cost_micro_usd: mean_cost(fresh, index),
             fit_ms: trained.fit_ms,
+            told: trained.told.clone(),
             bytes: 0,
         });
     }
@@ -396,7 +401,7 @@ async fn time_one_by_one(trained: &TrainedRung, task: &Task, inputs: &[Input]) -
     if trained.file.is_none() {
         // A remote model is paid by the call: what it took for the certification rows has to do.
         let mut seen: Vec<u64> =
-            trained.out_of_fold.iter().map(|attempt| attempt.latency.as_micros() as u64).collect();
+            trained.out_of_fold.iter().flatten().map(|attempt| attempt.latency.as_micros() as u64).collect();
         return percentiles(&mut seen);
     }
     let mut taken = Vec::new();
@@ -416,7 +421,8 @@ fn percentiles(microseconds: &mut [u64]) -> (u64, u64) {
     (at(0.5).copied().unwrap_or(0), at(0.99).copied().unwrap_or(0))
 }
 
-/// Accuracy of the first trained rung by number of training rows: whether more labels would help.
+/// Accuracy of the linear rung by number of training rows: whether more labels would help. Other rungs would take too
+/// long to train once more for each point.
 async fn learning_curve(
     order: &Order<'_>,
     guarantee: Guarantee,
@@ -424,8 +430,8 @@ async fn learning_curve(
     ladder: &TrainedLadder,
 ) -> Result<Vec<LearningPoint>, LearnError> {
     let trainer = order.sources.iter().find_map(|source| match source {
-        Source::Trained(trainer) => Some(trainer),
-        Source::AsItIs { .. } => None,
+        Source::Trained(trainer) if trainer.kind() == QUICK => Some(trainer),
+        Source::Trained(_) | Source::AsItIs { .. } => None,
     });
     let (Some(trainer), false) = (trainer, data.train.len() > CURVE_AT_MOST) else { return Ok(Vec::new()) };
     let inputs = data.fresh_inputs();
@@ -440,6 +446,7 @@ async fn learning_curve(
         let training = sprat_task::Training {
             seed: order.seed,
             threads: order.threads,
+            kept: None,
             progress: &|_| (order.progress)(Stage::Measuring),
         };
         let fitted = trainer.fit(&training, order.task, rows, &halves, scratch.folder())?;
@@ -447,8 +454,7 @@ async fn learning_curve(
         points.push(learning_point(rows.len(), count_right(data, guarantee, &attempts), inputs.len()));
     }
     // With all rows it has been trained and asked already.
-    let trained =
-        order.sources.iter().zip(&ladder.fresh).find(|(source, _)| matches!(source, Source::Trained(_)));
+    let trained = order.sources.iter().zip(&ladder.fresh).find(|(source, _)| source.kind() == QUICK);
     points.extend(trained.map(|(_, attempts)| {
         learning_point(data.train.len(), count_right(data, guarantee, attempts), inputs.len())
     }));
@@ -508,6 +514,7 @@ fn write(
         evidence: serde_json::to_value(&evidence).unwrap_or_default(),
     };
     let folder = draft.finish(&release)?;
+    release::clear_unfinished(order.releases, order.task);
     order.store.registry().add(&release)?;
     Ok(Learned { release, evidence, folder, unchanged: false })
 }

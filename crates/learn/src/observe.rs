@@ -31,6 +31,10 @@ pub struct ObservedRow {
     pub large: Option<Answer>,
     /// What each rung said, cheapest first; `None` where it abstained or failed.
     pub said: Vec<Option<Said>>,
+    /// Whether some rung has seen the row, so that there is nothing honest it could say of it. Such a row tunes and
+    /// certifies nothing; it is listed because it was learned from.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub seen: bool,
 }
 
 impl ObservedRow {
@@ -102,8 +106,30 @@ pub fn enter(rows: &[&LabelledRow], rungs: &[&Rung], attempts: &[&[Attempt]]) ->
             gold: row.gold.clone(),
             large: row.large.clone(),
             said: said(index),
+            seen: false,
         })
         .collect()
+}
+
+/// The same for rows that some rungs have seen: those have no attempt at them.
+pub fn enter_unseen(
+    rows: &[&LabelledRow],
+    rungs: &[&Rung],
+    attempts: &[&[Option<Attempt>]],
+) -> Vec<ObservedRow> {
+    let observed = |(index, row): (usize, &&LabelledRow)| {
+        let of_rungs: Vec<Option<&Attempt>> =
+            attempts.iter().map(|attempts| attempts.get(index).and_then(Option::as_ref)).collect();
+        let said = rungs.iter().zip(&of_rungs).map(|(rung, attempt)| say(rung, (*attempt)?));
+        ObservedRow {
+            input: row.input.hash(),
+            gold: row.gold.clone(),
+            large: row.large.clone(),
+            said: said.collect(),
+            seen: of_rungs.contains(&None),
+        }
+    };
+    rows.iter().enumerate().map(observed).collect()
 }
 
 fn say(rung: &Rung, attempt: &Attempt) -> Option<Said> {
@@ -138,11 +164,11 @@ pub async fn ask(
     attempts
 }
 
-/// The sample that certification reads. Rows that lack a label count as bad; a row belongs to the slice of a declared
+/// The sample that certification reads. Rows that a rung has seen are left out; rows that lack a label count as bad; a row belongs to the slice of a declared
 /// label when the rung that would answer it predicts that label, which is approximated by its own answer.
 pub fn sample(rows: &[ObservedRow], rungs: usize, task: &Task, guarantee: Guarantee) -> Sample {
     let mut sample = Sample::new(rungs);
-    for row in rows {
+    for row in rows.iter().filter(|row| !row.seen) {
         let answers: Vec<RungAnswer> = (0..rungs).map(|rung| answer(row, rung, guarantee)).collect();
         // `answers` has one entry a rung by construction, which is all that can be wrong with it.
         let _ = sample.push_positive(&answers, &slices(row, task), positives(row, rungs, task, guarantee));
@@ -209,6 +235,7 @@ mod tests {
             gold: gold.map(Answer::label),
             large: large.map(Answer::label),
             said: vec![said("a", 0.6), None, said("b", 0.8)],
+            seen: false,
         }
     }
 

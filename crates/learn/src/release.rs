@@ -92,6 +92,17 @@ pub fn is_whole(folder: &Path, release: &Release) -> bool {
     folder.join(RELEASE).exists() && files.into_iter().all(|file| verified(folder, file).is_ok())
 }
 
+/// The folder in which an interrupted `learn` leaves what the next one goes on with.
+pub fn unfinished(releases: &Path, task: &Task) -> PathBuf {
+    releases.join(task.name.as_str()).join(".unfinished")
+}
+
+/// Removes it: the work is done.
+pub fn clear_unfinished(releases: &Path, task: &Task) {
+    // What can't be removed costs disk and nothing else.
+    let _ = fs::remove_dir_all(unfinished(releases, task));
+}
+
 /// A release's folder below `releases`.
 pub fn folder(releases: &Path, id: &ReleaseId) -> PathBuf {
     releases.join(id.task.as_str()).join(id.version.to_string())

@@ -13,6 +13,7 @@ mod svg;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod training;
 mod words;
 
 use askama::Template;
@@ -23,6 +24,7 @@ use format::{count, moment, shown};
 use plots::Plot;
 use promise::Promise;
 use tables::{LabelRow, RungRow};
+use training::TriedRow;
 use words::Terms;
 
 const STYLE: &str = include_str!("../templates/report.css");
@@ -55,6 +57,7 @@ struct Page {
     figures: Vec<Figure>,
     rung_columns: Vec<String>,
     rungs: Vec<RungRow>,
+    tried: Vec<TriedRow>,
     plots: Vec<Plot>,
     confused: Plot,
     confusions: Vec<ConfusionRow>,
@@ -97,11 +100,15 @@ impl Page {
             figures: figures::figures(evidence, &terms),
             rung_columns: tables::rung_columns(&terms),
             rungs: tables::rungs(evidence),
-            plots: vec![
+            tried: training::tried(evidence),
+            plots: [
                 risk_coverage::risk_coverage(plots, certificate, &terms),
                 plots::reliability(plots, &terms),
                 plots::learning_curve(evidence, &terms),
-            ],
+            ]
+            .into_iter()
+            .chain(training::loss_curve(evidence))
+            .collect(),
             confused: plots::confusions(&plots.confusions, &terms),
             confusions: plots.confusions.iter().map(confusion_row).collect(),
             right_label: terms.right_label,

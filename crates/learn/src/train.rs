@@ -10,7 +10,7 @@ use sprat_cascade::{Rung, Threshold};
 use sprat_stats::calibration::{Calibrator, Cleared, RightHead, clear_below};
 use sprat_task::model::Progress;
 use sprat_task::target::Recall;
-use sprat_task::{Attempt, Guarantee, Input, LabelledRow, Model, Task, TrainError, Trainer, Training};
+use sprat_task::{Attempt, Guarantee, Input, LabelledRow, Model, Task, Told, TrainError, Trainer, Training};
 
 use crate::certify::first_level;
 use crate::observe::{ObservedRow, ask};
@@ -55,8 +55,10 @@ pub struct TrainedRung {
     pub kind: &'static str,
     /// The artefact's file name in the release's folder; `None` where the model has none of its own.
     pub file: Option<String>,
-    /// What the model said of each training row without having seen it.
-    pub out_of_fold: Vec<Attempt>,
+    /// What the model said of each training row without having seen it; `None` of rows that it has seen.
+    pub out_of_fold: Vec<Option<Attempt>>,
+    /// What was tried on the way, where there was a choice.
+    pub told: Option<Told>,
     /// Wall time of the fit, in milliseconds.
     pub fit_ms: u64,
 }
@@ -67,6 +69,8 @@ pub struct Fitting<'a> {
     pub seed: u64,
     /// Threads to train on.
     pub threads: usize,
+    /// What an interrupted training left, and will leave.
+    pub kept: Option<&'a Path>,
     /// Certification rows there will be: how many, and nothing else of them.
     pub fresh_rows: usize,
     /// Told how far the rung is; may ask to stop.
@@ -84,39 +88,40 @@ pub async fn train_rung(
     folder: &Path,
 ) -> Result<TrainedRung, TrainError> {
     let start = Instant::now();
-    let (model, file, out_of_fold) = match source {
+    let (model, file, out_of_fold, told) = match source {
         Source::Trained(trainer) => {
             let progress = |progress: Progress| (fitting.progress)(trainer.id(), progress);
-            let training = Training { seed: fitting.seed, threads: fitting.threads, progress: &progress };
+            let Fitting { seed, threads, kept, .. } = *fitting;
+            let training = Training { seed, threads, kept, progress: &progress };
             let fitted = trainer.fit(&training, task, rows, folds, folder)?;
-            (fitted.model, Some(fitted.file), fitted.out_of_fold)
+            (fitted.model, Some(fitted.file), fitted.out_of_fold, fitted.told)
         }
         Source::AsItIs { model, .. } => {
             let inputs: Vec<Input> = rows.iter().map(|row| row.input.clone()).collect();
             let attempts = ask(model.as_ref(), task, &inputs, |done| {
                 let done = done as f32 / inputs.len().max(1) as f32;
-                let _ = (fitting.progress)(model.id(), Progress { done, loss: None });
+                let _ = (fitting.progress)(model.id(), Progress { done, loss: None, rows_per_second: None });
             });
-            (model.clone(), None, attempts.await)
+            (model.clone(), None, attempts.await.into_iter().map(Some).collect(), None)
         }
     };
     let fit_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let right = calibrate(guarantee, rows, &out_of_fold)?;
     let calibrator = clear(task, guarantee, rows, &out_of_fold, fitting.fresh_rows, right);
     let rung = Rung { model, calibrator, threshold: Threshold::Never };
-    Ok(TrainedRung { rung, kind: source.kind(), file, out_of_fold, fit_ms })
+    Ok(TrainedRung { rung, kind: source.kind(), file, out_of_fold, told, fit_ms })
 }
 
 /// A logistic "will it be right" head over the model's features, fitted on answers to rows it had not seen.
 fn calibrate(
     guarantee: Guarantee,
     rows: &[LabelledRow],
-    attempts: &[Attempt],
+    attempts: &[Option<Attempt>],
 ) -> Result<Calibrator, TrainError> {
     let mut features: Vec<Vec<f64>> = Vec::new();
     let mut right = Vec::new();
     for (row, attempt) in rows.iter().zip(attempts) {
-        let Some(prediction) = attempt.prediction() else { continue };
+        let Some(prediction) = attempt.as_ref().and_then(Attempt::prediction) else { continue };
         let judged = observed(row);
         // A row that lacks the guarantee's own label still teaches by the label it has.
         let bad = if judged.is_labelled_for(guarantee) {
@@ -137,6 +142,7 @@ fn observed(row: &LabelledRow) -> ObservedRow {
         gold: row.gold.clone(),
         large: row.large.clone(),
         said: Vec::new(),
+        seen: false,
     }
 }
 
@@ -146,7 +152,7 @@ fn clear(
     task: &Task,
     guarantee: Guarantee,
     rows: &[LabelledRow],
-    attempts: &[Attempt],
+    attempts: &[Option<Attempt>],
     fresh_rows: usize,
     inner: Calibrator,
 ) -> Calibrator {
@@ -159,7 +165,7 @@ fn clear(
         let answered =
             rows.iter().zip(attempts).filter(|(row, _)| observed(row).belongs_to(label, guarantee));
         let scored = answered.filter_map(|(_, attempt)| {
-            let scores = categories(attempt.prediction()?);
+            let scores = categories(attempt.as_ref()?.prediction()?);
             let score = scores.iter().find(|score| score.name == label.as_str())?;
             Some((score.score, score.flagged))
         });

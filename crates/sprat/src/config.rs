@@ -2,6 +2,7 @@
 //!
 //! Each table is read by itself, so that one run tells the faults of all of them.
 
+mod encoder;
 mod fallback;
 mod file;
 mod model;
@@ -18,6 +19,7 @@ use sprat_task::{ModelId, Problem, Source};
 use toml::Spanned;
 use toml::de::DeValue;
 
+pub use encoder::Encoder;
 pub use model::{Linear, Local, ModelConfig};
 pub use notices::{NoticeFormat, Notices};
 pub use remote::Remote;

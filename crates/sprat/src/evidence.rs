@@ -14,6 +14,7 @@ use crate::workspace::Workspace;
 pub fn show(out: &Output, evidence: &Evidence) {
     data(out, evidence);
     rungs(out, evidence);
+    tried(out, evidence);
     promise(out, evidence);
     if let Some(savings) = &evidence.savings {
         saved(out, savings);
@@ -93,6 +94,25 @@ fn rungs(out: &Output, evidence: &Evidence) {
         String::new(),
     ]);
     out.table(&table);
+}
+
+/// What was tried for a rung, on rows that none of it had seen.
+fn tried(out: &Output, evidence: &Evidence) {
+    for rung in &evidence.rungs {
+        let Some(told) = rung.told.as_ref().filter(|told| !told.tried.is_empty()) else { continue };
+        let rows = told.tried.first().map_or(0, |tried| tried.rows);
+        out.heading(format!(
+            "Tried for {}, on {} training rows it had not seen",
+            rung.model,
+            words::count(rows)
+        ));
+        let mut table = Table::new(["", ">right", ""]);
+        for tried in &told.tried {
+            let mark = if tried.chosen { "chosen" } else { "" };
+            table.row([tried.name.clone(), words::share(tried.accuracy), mark.to_owned()]);
+        }
+        out.table(&table);
+    }
 }
 
 fn promise(out: &Output, evidence: &Evidence) {

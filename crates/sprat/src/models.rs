@@ -7,6 +7,10 @@ use sprat_cascade::{LadderEnd, Protocol};
 use sprat_learn::savings::LargeCost;
 use sprat_learn::teacher::Remembered;
 use sprat_learn::train::Source;
+#[cfg(feature = "encoder")]
+use sprat_models::encoder::classify::{self, EncoderTrainer, FineTune, Place};
+#[cfg(feature = "encoder")]
+use sprat_models::hub::{Hub, HubConfig, ModelSource};
 use sprat_models::linear::LinearTrainer;
 use sprat_models::remote::{
     Basis, Example, Examples, NearestExamples, NoExamples, PriceTable, Provider, RemoteConfig, RemoteModel,
@@ -20,6 +24,8 @@ use sprat_task::{
 };
 use sprat_wire::anthropic::convert::DEFAULT_MAX_TOKENS;
 
+#[cfg(feature = "encoder")]
+use crate::config::Encoder;
 use crate::config::{ModelConfig, Remote};
 use crate::failure::Failure;
 use crate::workspace::Workspace;
@@ -62,6 +68,12 @@ impl<'a> Models<'a> {
                     let model = Arc::new(self.remote(rung, remote, Arc::new(NoExamples))?);
                     sources.push(Source::AsItIs { model, kind: "remote" });
                 }
+                #[cfg(feature = "encoder")]
+                Some(ModelConfig::Encoder(encoder)) => {
+                    let trainer = self.encoder(rung, encoder);
+                    trainer.check_base().map_err(|why| no_base(rung, encoder, &why))?;
+                    sources.push(Source::Trained(Arc::new(trainer)));
+                }
                 Some(other) => left_out.push(format!(
                     "rung `{rung}` is left out: models of kind \"{}\" are not in this build yet",
                     other.kind()
@@ -92,12 +104,39 @@ impl<'a> Models<'a> {
                     LinearTrainer::new(record.model.clone(), sprat_models::linear::Config::default());
                 trainer.open(task, file).map_err(|error| error.to_string())
             }
+            #[cfg(feature = "encoder")]
+            (Some(ModelConfig::Encoder(encoder)), Some(file)) if record.kind == "encoder" => {
+                self.encoder(&record.model, encoder).open(task, file).map_err(|error| error.to_string())
+            }
+            #[cfg(feature = "encoder")]
+            (_, Some(_)) if record.kind == "encoder" => Err(format!(
+                "sprat.toml no longer says where its base model is: [models.{}] with kind = \"encoder\" and `source`",
+                record.model
+            )),
             (Some(ModelConfig::Remote(remote)), None) => {
                 let model = self.remote(&record.model, remote, Arc::new(NoExamples));
                 model.map(|model| Arc::new(model) as Arc<dyn Model>).map_err(|failure| failure.to_string())
             }
             _ => Err(format!("models of kind \"{}\" are not in this build yet", record.kind)),
         }
+    }
+
+    /// The trainer of an encoder.
+    #[cfg(feature = "encoder")]
+    fn encoder(&self, id: &ModelId, encoder: &Encoder) -> EncoderTrainer {
+        let fine_tune = match encoder.fine_tune {
+            "never" => FineTune::Never,
+            "always" => FineTune::Always,
+            _ => FineTune::Auto,
+        };
+        let config = classify::Config {
+            fine_tune,
+            epochs: encoder.epochs,
+            learning_rate: encoder.learning_rate,
+            balance: encoder.balance,
+            in_scope_loss: encoder.in_scope_loss,
+        };
+        EncoderTrainer::new(id.clone(), place(&self.workspace.root, &encoder.source), config)
     }
 
     /// The large model of a task, showing it the examples nearest to each input where it is configured to; `None`
@@ -271,6 +310,37 @@ impl<'a> Models<'a> {
         let api_key = key.map(Secret::new).transpose()?;
         Ok(RemoteConfig { api_key, ..remote.resolved(&self.workspace.root) })
     }
+}
+
+/// Where the files of a base model are; those of the hub, where they have been pulled.
+#[cfg(feature = "encoder")]
+pub fn place(root: &std::path::Path, source: &ModelSource) -> Place {
+    let repository = match source {
+        ModelSource::Path(path) => return Place::Folder(root.join(path)),
+        ModelSource::Hub(repository) => repository,
+    };
+    let config = HubConfig::from_env(|name| std::env::var(name).ok());
+    match config.map(|config| Hub::new(config).cache().find(repository)) {
+        Ok(Some(snapshot)) => Place::Folder(snapshot.folder),
+        Ok(None) => Place::Missing(format!(
+            "model {repository} is not on this machine; `sprat models pull hf:{repository}` fetches it"
+        )),
+        Err(problem) => Place::Missing(problem.to_string()),
+    }
+}
+
+#[cfg(feature = "encoder")]
+fn no_base(rung: &ModelId, encoder: &Encoder, why: &str) -> Failure {
+    Problem::new(format!("the base model of rung `{rung}` can't be read: {why}"))
+        .allowed("a folder with config.json, model.safetensors and tokenizer.json")
+        .hint(match encoder.source {
+            ModelSource::Hub(_) => format!("sprat models pull {rung}"),
+            ModelSource::Path(_) => format!(
+                "put them where [models.{rung}] source = \"{}\" says, or take `{rung}` out of the task's rungs",
+                encoder.source
+            ),
+        })
+        .into()
 }
 
 /// The rows nearest to an input, as examples for the prompt.

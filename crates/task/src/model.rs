@@ -271,6 +271,9 @@ pub struct Training<'a> {
     pub seed: u64,
     /// Threads it may use, at least 1.
     pub threads: usize,
+    /// A folder that outlives an interrupted run: what lies there of the very same run is gone on with. `None`: every run
+    /// begins anew.
+    pub kept: Option<&'a Path>,
     /// Called with progress; [`ControlFlow::Break`] asks the trainer to stop, and it returns [`TrainError::Cancelled`].
     pub progress: &'a (dyn Fn(Progress) -> ControlFlow<()> + Sync),
 }
@@ -282,6 +285,8 @@ pub struct Progress {
     pub done: f32,
     /// Mean loss of the last pass, where there is one.
     pub loss: Option<f32>,
+    /// Rows taught a second, where that is known.
+    pub rows_per_second: Option<f32>,
 }
 
 /// Why training gave no model.
@@ -304,8 +309,46 @@ pub struct Fitted {
     pub model: Arc<dyn Model>,
     /// The artefact's file name inside the folder given to [`Trainer::fit`].
     pub file: String,
-    /// One attempt for each row, made by a model that saw no row of that row's fold.
-    pub out_of_fold: Vec<Attempt>,
+    /// One attempt for each row, made by a model that saw no row of that row's fold; `None` where every model that was
+    /// fitted has seen it. Enough rows have one to calibrate on.
+    pub out_of_fold: Vec<Option<Attempt>>,
+    /// What was tried on the way, where there was a choice.
+    pub told: Option<Told>,
+}
+
+/// What a trainer tried, and how it went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// What was tried, all of it on the same rows, which it had not seen.
+    pub tried: Vec<Tried>,
+    /// Each pass of fine-tuning; empty where there was none.
+    pub passes: Vec<Pass>,
+}
+
+/// One thing that was tried.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tried {
+    /// What it is, in a few words.
+    pub name: String,
+    /// Rows that it had not seen.
+    pub rows: u64,
+    /// Share of them that it answers rightly.
+    pub accuracy: f64,
+    /// Whether it is what the rung became.
+    pub chosen: bool,
+}
+
+/// One pass of fine-tuning over the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pass {
+    /// Passes done.
+    pub pass: u32,
+    /// Mean loss of the rows taught, seen on the way, in nats.
+    pub loss: f64,
+    /// Mean loss of the rows held out, in nats; `None` where none are.
+    pub held_out_loss: Option<f64>,
+    /// Share of the rows held out whose best label is right; `None` where none are.
+    pub held_out_accuracy: Option<f64>,
 }
 
 /// Makes models out of labelled rows ([`LabelledRow::target`] is what is learned; every row has one that the task

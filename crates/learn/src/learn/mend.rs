@@ -4,7 +4,7 @@
 use sprat_task::{Artifact, Guarantee, Release};
 
 use super::{Data, LearnError, Learned, Order, train_ladder};
-use crate::release::{Draft, is_whole};
+use crate::release::{Draft, clear_unfinished, is_whole};
 
 /// What these very inputs made before.
 pub(super) enum Before {
@@ -46,6 +46,7 @@ pub(super) async fn mend(
         return Ok(None);
     }
     draft.put_back(&broken.folder, &broken.release, &made)?;
+    clear_unfinished(order.releases, order.task);
     Ok(Some(broken))
 }
 

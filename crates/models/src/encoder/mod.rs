@@ -12,13 +12,17 @@
 //! | What vector is a text? | [`encoder`](self::encoder) |
 //! | How do many callers share one? | [`embedder`] |
 //! | Is there one small enough for a test? | [`tiny`] |
+//! | How is all of it trained on a task's rows? | `finetune` |
+//! | How does it answer a task, and learn to? | [`classify`] |
 
 pub mod checkpoint;
+pub mod classify;
 mod compute;
 pub mod config;
 pub mod embedder;
 #[allow(clippy::module_inception)] // the file answers the question of the folder
 pub mod encoder;
+mod finetune;
 pub mod network;
 mod read;
 pub mod sentence;

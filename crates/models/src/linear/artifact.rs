@@ -184,6 +184,15 @@ impl Image {
         Self::check(bytes, header_length)
     }
 
+    /// The same for a file that somebody else has read.
+    pub(super) fn read(file: &[u8]) -> Result<Self, OpenError> {
+        let preamble = &file[..file.len().min(HEADER_AT)];
+        let header_length = check_preamble(preamble, file.len() as u64)?;
+        let mut bytes = Bytes::of_length(file.len());
+        bytes.as_mut_slice().copy_from_slice(file);
+        Self::check(bytes, header_length)
+    }
+
     fn check(bytes: Bytes, header_length: usize) -> Result<Self, OpenError> {
         let all = bytes.as_slice();
         if digest(all) != all[DIGEST_AT] {

@@ -23,4 +23,6 @@ pub use meaning::Signals;
 pub use predict::{LinearModel, Prediction, Scratch};
 pub use rows::{Rows, RowsError};
 pub use rung::{LinearRung, LinearTrainer};
+#[cfg(feature = "encoder")]
+pub(crate) use rung::{checked, target_indices};
 pub use train::{Progress, TrainError, Watch};

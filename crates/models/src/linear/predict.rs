@@ -57,6 +57,16 @@ impl LinearModel {
         Image::open(path).map(|image| Self { image })
     }
 
+    /// Reads a model from the bytes of its file and checks all of it.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, OpenError> {
+        Image::read(bytes).map(|image| Self { image })
+    }
+
+    /// The bytes of its file.
+    pub fn to_bytes(&self) -> &[u8] {
+        self.image.bytes()
+    }
+
     /// Writes the model file, complete or not at all.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         self.image.save(path)

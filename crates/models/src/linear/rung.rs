@@ -178,8 +178,8 @@ impl Trainer for LinearTrainer {
                 Duration::ZERO,
             )
         };
-        let out_of_fold = held_out.iter().map(attempt).collect();
-        Ok(Fitted { model: self.open(task, &file)?, file: FILE.to_owned(), out_of_fold })
+        let out_of_fold = held_out.iter().map(|scores| Some(attempt(scores))).collect();
+        Ok(Fitted { model: self.open(task, &file)?, file: FILE.to_owned(), out_of_fold, told: None })
     }
 
     fn open(&self, task: &Task, file: &Path) -> Result<Arc<dyn Model>, TrainError> {
@@ -212,7 +212,11 @@ fn watched<T: Send>(
     let most = (models * config.epochs).max(1) as f32;
     let report = |progress: super::Progress| {
         let done = passes.fetch_add(1, Ordering::Relaxed) as f32 / most;
-        let progress = Progress { done: done.min(1.0), loss: Some(progress.loss as f32) };
+        let progress = Progress {
+            done: done.min(1.0),
+            loss: Some(progress.loss as f32),
+            rows_per_second: Some(progress.rows_per_second as f32),
+        };
         if (training.progress)(progress) == ControlFlow::Break(()) {
             cancelled.store(true, Ordering::Relaxed);
         }
@@ -224,7 +228,8 @@ fn watched<T: Send>(
     })
 }
 
-fn checked<'a>(
+/// A task's rows as this model learns them.
+pub(crate) fn checked<'a>(
     task: &Task,
     texts: &'a [&'a str],
     targets: &[Vec<u32>],
@@ -245,7 +250,8 @@ fn checked<'a>(
     rows.map_err(|error| TrainError::Rows(error.to_string()))
 }
 
-fn target_indices(task: &Task, row: &LabelledRow) -> Result<Vec<u32>, TrainError> {
+/// The numbers of a row's labels among the task's.
+pub(crate) fn target_indices(task: &Task, row: &LabelledRow) -> Result<Vec<u32>, TrainError> {
     let labels = match row.target() {
         Some(Answer::Label(label)) => std::slice::from_ref(label),
         Some(Answer::Labels(labels)) => labels,
@@ -289,7 +295,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let rows = rows(several);
         let folds: Vec<u32> = (0..rows.len() as u32).map(|row| (row / 3) % 5).collect();
-        let training = Training { seed: 7, threads: 1, progress: &|_| ControlFlow::Continue(()) };
+        let training = Training { seed: 7, threads: 1, kept: None, progress: &|_| ControlFlow::Continue(()) };
         let fitted = LinearTrainer::new("linear".into(), Config::default()).fit(
             &training,
             task,
@@ -348,7 +354,7 @@ mod tests {
     #[test]
     fn somebody_who_asks_to_stop_is_obeyed() {
         let (task, folder) = (task(""), tempfile::tempdir().expect("a folder"));
-        let training = Training { seed: 7, threads: 1, progress: &|_| ControlFlow::Break(()) };
+        let training = Training { seed: 7, threads: 1, kept: None, progress: &|_| ControlFlow::Break(()) };
         let folds: Vec<u32> = (0..90).map(|row| row % 5).collect();
         let fitted = LinearTrainer::new("linear".into(), Config::default()).fit(
             &training,

@@ -12,6 +12,8 @@ use sprat_store::{Deployment, Store};
 use sprat_task::{ModelId, Task};
 
 use crate::app::App;
+#[cfg(feature = "encoder")]
+use crate::config::Encoder;
 use crate::config::{ModelConfig, Remote};
 use crate::failure::Failure;
 use crate::output::{Mark, words};
@@ -168,8 +170,11 @@ fn prices(workspace: &Workspace, checks: &mut Vec<Check>) -> PriceTable {
 fn usable(workspace: &Workspace, id: &ModelId, model: &ModelConfig, prices: &PriceTable) -> Check {
     let used_by = used_by(workspace, id);
     match model {
+        ModelConfig::Remote(remote) => remote_usable(workspace, id, remote, prices, !used_by.is_empty()),
         ModelConfig::Linear(_) => Check::ok("model", format!("{id}: linear, trained here")),
-        ModelConfig::Encoder(_) | ModelConfig::Decoder(_) => {
+        #[cfg(feature = "encoder")]
+        ModelConfig::Encoder(encoder) => encoder_usable(workspace, id, encoder, &used_by),
+        _ => {
             let kind = model.kind();
             let found = format!("{id}: models of kind \"{kind}\" are not in this build");
             let next = match used_by.as_slice() {
@@ -178,7 +183,25 @@ fn usable(workspace: &Workspace, id: &ModelId, model: &ModelConfig, prices: &Pri
             };
             Check::warn("model", found, next)
         }
-        ModelConfig::Remote(remote) => remote_usable(workspace, id, remote, prices, !used_by.is_empty()),
+    }
+}
+
+/// Whether an encoder's base model can be read.
+#[cfg(feature = "encoder")]
+fn encoder_usable(workspace: &Workspace, id: &ModelId, encoder: &Encoder, used_by: &[&str]) -> Check {
+    let name = format!("{id}: encoder, {}", encoder.source);
+    match crate::models::place(&workspace.root, &encoder.source).open() {
+        Ok((base, _)) => {
+            let shape = &base.config;
+            Check::ok("model", format!("{name}, {} layers of {}", shape.layers, shape.hidden))
+        }
+        Err(why) => {
+            let next = match used_by {
+                [] => "no task uses it; nothing is lost".to_owned(),
+                tasks => format!("put its files there; until then `learn` can't teach {}", tasks.join(", ")),
+            };
+            Check::warn("model", format!("{name}: {why}"), next)
+        }
     }
 }
 

@@ -213,6 +213,7 @@ fn observe(live: &Live, row: &LabelledRow, climbed: &Climbed) -> ObservedRow {
         gold: row.gold.clone(),
         large: row.large.clone(),
         said: live.ladder.rungs.iter().map(|rung| said(rung.model.id())).collect(),
+        seen: false,
     }
 }
 

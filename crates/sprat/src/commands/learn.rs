@@ -244,8 +244,8 @@ impl Shown<'_> {
             Stage::Curating(rows) => {
                 (format!("looking for duplicates among {} rows", words::count(rows as u64)), 0, None)
             }
-            Stage::Training(model, share, _) => {
-                (format!("training {model}, percent"), (share * 100.0) as u64, Some(100))
+            Stage::Training(model, progress) => {
+                (format!("training {model}, percent"), (progress.done * 100.0) as u64, Some(100))
             }
             Stage::Asking(model, done, of) => {
                 (format!("{model} answers certification rows"), done as u64, Some(of as u64))
@@ -262,12 +262,22 @@ impl Shown<'_> {
         }
         if let Some((_, bar)) = bar.as_ref() {
             bar.set(done);
+            if let Stage::Training(model, progress) = stage {
+                bar.say(training(model, progress));
+            }
         }
     }
 
     fn done(&self) {
         *self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
     }
+}
+
+/// A training run in words: loss and speed beside its name, as far as they are known.
+fn training(model: &sprat_task::ModelId, progress: sprat_task::model::Progress) -> String {
+    let loss = progress.loss.map(|loss| format!(", loss {loss:.3}")).unwrap_or_default();
+    let speed = progress.rows_per_second.map(|rows| format!(", {rows:.0} rows/s")).unwrap_or_default();
+    format!("training {model}{loss}{speed}, percent")
 }
 
 /// What the user sees of a failed `learn` or `certify`.

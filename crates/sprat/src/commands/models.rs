@@ -12,7 +12,7 @@ use sprat_task::problem::list;
 use sprat_task::{ModelId, Problem};
 
 use crate::app::App;
-use crate::config::{Config, ModelConfig};
+use crate::config::{Config, Encoder, Local, ModelConfig};
 use crate::failure::Failure;
 
 /// Fetch models, and look at them
@@ -117,7 +117,8 @@ fn find<'a>(config: &'a Config, written: &str) -> Result<Meant<'a>, Problem> {
 /// The repository that a declared model's files come from.
 fn repository(model: &ModelConfig) -> Option<&Repository> {
     match model {
-        ModelConfig::Encoder(local) | ModelConfig::Decoder(local) => match &local.source {
+        ModelConfig::Encoder(Encoder { source, .. }) | ModelConfig::Decoder(Local { source }) => match source
+        {
             ModelSource::Hub(repository) => Some(repository),
             ModelSource::Path(_) => None,
         },

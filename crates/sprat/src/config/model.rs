@@ -11,6 +11,7 @@ use sprat_task::{Problem, Source};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::encoder::{self, Encoder};
 use super::remote::{self, Remote};
 use super::{BUILT_IN, Faults, file};
 
@@ -20,7 +21,7 @@ pub enum ModelConfig {
     /// Hashed n-grams and a linear classifier, trained here.
     Linear(Linear),
     /// A small transformer that reads text into vectors, with a head trained here.
-    Encoder(Local),
+    Encoder(Encoder),
     /// A small language model on this machine.
     Decoder(Local),
     /// A model behind an API, or recorded answers.
@@ -52,7 +53,7 @@ impl ModelConfig {
 /// The keys of each kind, as the structs below have them.
 pub const KEYS: [(&str, &[&str]); 4] = [
     ("linear", &["kind", "cost", "epochs", "tolerance", "balance", "in_scope_loss", "max_features"]),
-    ("encoder", &["kind", "source"]),
+    ("encoder", encoder::KEYS),
     ("decoder", &["kind", "source"]),
     ("remote", remote::KEYS),
 ];
@@ -110,7 +111,7 @@ pub(super) fn read(
     let rest = Spanned::new(span, DeValue::Table(own_keys(source, kind, table, faults)));
     match kind {
         "linear" => linear(source, source.parse_part(rest)?).map(ModelConfig::Linear),
-        "encoder" => local(source, name, source.parse_part(rest)?).map(ModelConfig::Encoder),
+        "encoder" => encoder::read(source, name, source.parse_part(rest)?).map(ModelConfig::Encoder),
         "decoder" => local(source, name, source.parse_part(rest)?).map(ModelConfig::Decoder),
         _ => remote::read(source, name, rest).map(|remote| ModelConfig::Remote(Box::new(remote))),
     }
@@ -180,13 +181,6 @@ fn linear(source: &Source, table: LinearTable) -> Result<Linear, Problem> {
             .problem_at(value, format!("`{name}` = {} is out of range", value.get_ref()))
             .allowed(format!("more than 0 and at most {most}"))),
     };
-    let share = |name: &str, value: &Option<Spanned<f64>>, default: f32| match value {
-        None => Ok(default),
-        Some(value) if (0.0..=1.0).contains(value.get_ref()) => Ok(*value.get_ref() as f32),
-        Some(value) => Err(source
-            .problem_at(value, format!("`{name}` = {} is out of range", value.get_ref()))
-            .allowed("0 to 1")),
-    };
     let epochs = file::whole(source, "epochs", table.epochs.as_ref(), 1, 1_000)?;
     let max_features = file::whole(source, "max_features", table.max_features.as_ref(), 1_000, 10_000_000)?;
     Ok(Linear {
@@ -194,26 +188,50 @@ fn linear(source: &Source, table: LinearTable) -> Result<Linear, Problem> {
         cost: number("cost", &table.cost, defaults.cost, 1e6)?,
         epochs: epochs.and_then(|epochs| u32::try_from(epochs).ok()).unwrap_or(defaults.epochs),
         tolerance: number("tolerance", &table.tolerance, defaults.tolerance, 1.0)?,
-        balance: share("balance", &table.balance, defaults.balance)?,
-        in_scope_loss: share("in_scope_loss", &table.in_scope_loss, defaults.in_scope_loss)?,
+        balance: share(source, "balance", &table.balance, defaults.balance)?,
+        in_scope_loss: share(source, "in_scope_loss", &table.in_scope_loss, defaults.in_scope_loss)?,
         max_features: max_features
             .and_then(|most| usize::try_from(most).ok())
             .unwrap_or(defaults.max_features),
     })
 }
 
+/// A number from 0 to 1.
+pub(super) fn share(
+    source: &Source,
+    name: &str,
+    value: &Option<Spanned<f64>>,
+    default: f32,
+) -> Result<f32, Problem> {
+    match value {
+        None => Ok(default),
+        Some(value) if (0.0..=1.0).contains(value.get_ref()) => Ok(*value.get_ref() as f32),
+        Some(value) => Err(source
+            .problem_at(value, format!("`{name}` = {} is out of range", value.get_ref()))
+            .allowed("0 to 1")),
+    }
+}
+
 fn local(source: &Source, name: &Spanned<DeString<'_>>, table: LocalTable) -> Result<Local, Problem> {
-    let Some(place) = table.source else {
+    Ok(Local { source: checked_place(source, name, table.source)? })
+}
+
+/// Where a model's files are: `hf:OWNER/NAME` or `path:PATH`.
+pub(super) fn checked_place(
+    source: &Source,
+    name: &Spanned<DeString<'_>>,
+    place: Option<Spanned<String>>,
+) -> Result<ModelSource, Problem> {
+    let Some(place) = place else {
         return Err(source
             .problem_at(name, format!("model `{}` doesn't say its `source`", name.get_ref()))
             .allowed(FORMS)
             .hint("for example source = \"hf:sentence-transformers/all-MiniLM-L6-v2\""));
     };
     let read: Result<ModelSource, Problem> = place.get_ref().parse();
-    let source = read.map_err(|wrong| Problem {
+    read.map_err(|wrong| Problem {
         allowed: wrong.allowed,
         hint: wrong.hint,
         ..source.problem_at(&place, wrong.message)
-    })?;
-    Ok(Local { source })
+    })
 }

@@ -88,7 +88,15 @@ pub fn of_config(config: &Config, source: &Source, root: &std::path::Path) -> Ve
                 all.add(&["models", name, "in_scope_loss"], short(linear.in_scope_loss));
                 all.add(&["models", name, "max_features"], linear.max_features);
             }
-            ModelConfig::Encoder(local) | ModelConfig::Decoder(local) => {
+            ModelConfig::Encoder(encoder) => {
+                all.add(&["models", name, "source"], encoder.source.to_string());
+                all.add(&["models", name, "fine_tune"], encoder.fine_tune);
+                all.add_or(&["models", name, "epochs"], encoder.epochs, "by the number of rows");
+                all.add(&["models", name, "learning_rate"], short(encoder.learning_rate));
+                all.add(&["models", name, "balance"], short(encoder.balance));
+                all.add(&["models", name, "in_scope_loss"], short(encoder.in_scope_loss));
+            }
+            ModelConfig::Decoder(local) => {
                 all.add(&["models", name, "source"], local.source.to_string());
             }
             ModelConfig::Remote(remote) => of_remote(&mut all, name, remote, root),

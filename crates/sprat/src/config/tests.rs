@@ -159,6 +159,14 @@ fn each_fault_is_told_with_its_place_and_what_would_be_right() {
         ("[models.m]\nkind = \"linear\"\nepochs = 0\n", &["`epochs` = 0 is out of range", ":3:10"]),
         ("[models.m]\nkind = \"linear\"\nbalance = 1.5\n", &["`balance` = 1.5", "0 to 1"]),
         ("[models.m]\nkind = \"encoder\"\n", &["doesn't say its `source`", "hf:OWNER/NAME"]),
+        (
+            "[models.m]\nkind = \"encoder\"\nsource = \"path:a\"\nfine_tune = \"allways\"\n",
+            &["`fine_tune` = \"allways\" is not understood", "auto, never, always", "did you mean `always`?"],
+        ),
+        (
+            "[models.m]\nkind = \"encoder\"\nsource = \"path:a\"\nlearning_rate = 1.0\n",
+            &["`learning_rate` = 1 is out of range", "0.0001 is the default"],
+        ),
         ("[models.m]\nkind = \"encoder\"\nsource = \"MiniLM\"\n", &["`MiniLM`", "path:PATH"]),
         ("[models.m]\nkind = \"remote\"\n", &["doesn't say its `provider`", ":1:9"]),
         ("[models.m]\nkind = \"remote\"\nprovider = \"opanai\"\n", &["did you mean `openai`?"]),

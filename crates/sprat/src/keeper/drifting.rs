@@ -135,6 +135,7 @@ mod tests {
             gold: None,
             large: None,
             said: vec![Some(said(n))],
+            seen: false,
         };
         (0..n).map(row).collect()
     }

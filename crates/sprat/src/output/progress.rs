@@ -13,7 +13,8 @@ const BETWEEN_LINES: Duration = Duration::from_secs(5);
 /// How far a long piece of work is. Dropping it clears the bar.
 pub struct Progress {
     out: Output,
-    what: String,
+    what: Mutex<String>,
+    started: Instant,
     total: Option<u64>,
     unit: Unit,
     shown: Shown,
@@ -53,7 +54,16 @@ impl Progress {
         } else {
             Shown::Lines(Mutex::new(Instant::now()))
         };
-        Self { out, what: what.to_owned(), total, unit, shown }
+        Self { out, what: Mutex::new(what.to_owned()), started: Instant::now(), total, unit, shown }
+    }
+
+    /// What is being done, in other words: with a loss, or a speed, that has changed.
+    pub fn say(&self, what: String) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.set_message(what.clone());
+        }
+        // A poisoned lock only means that another thread's words were cut off.
+        *self.what.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = what;
     }
 
     /// So much is done.
@@ -65,7 +75,9 @@ impl Progress {
                 let Ok(mut last) = last.try_lock() else { return };
                 if last.elapsed() >= BETWEEN_LINES {
                     *last = Instant::now();
-                    self.out.aside(&format!("{}\n", line(&self.what, done, self.total, self.unit)));
+                    let what = self.what.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    let left = left(self.started.elapsed(), done, self.total);
+                    self.out.aside(&format!("{}{left}\n", line(&what, done, self.total, self.unit)));
                 }
             }
         }
@@ -77,6 +89,20 @@ impl Drop for Progress {
         if let Shown::Bar(bar) = &self.shown {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// The time that is left if it goes on as it went; nothing where nobody can know.
+fn left(elapsed: Duration, done: u64, total: Option<u64>) -> String {
+    match total {
+        Some(total) if done > 0 && done < total => {
+            let left = elapsed.mul_f64((total - done) as f64 / done as f64);
+            format!(
+                ", about {} left",
+                words::duration_us(u64::try_from(left.as_micros()).unwrap_or(u64::MAX))
+            )
+        }
+        _ => String::new(),
     }
 }
 
@@ -108,5 +134,12 @@ mod tests {
         assert_eq!(line("rows", 1_200, None, Unit::Things), "rows: 1,200");
         let bytes = line("hf:a/b", 45_000_000, Some(90_000_000), Unit::Bytes);
         assert_eq!(bytes, "hf:a/b: 45.0 MB of 90.0 MB (50.0%)");
+    }
+
+    #[test]
+    fn the_time_left_is_told_once_something_is_done() {
+        assert_eq!(left(Duration::from_secs(30), 25, Some(100)), ", about 1 min 30 s left");
+        assert_eq!(left(Duration::from_secs(30), 0, Some(100)), "");
+        assert_eq!(left(Duration::from_secs(30), 5, None), "");
     }
 }

@@ -8,6 +8,8 @@ mod configuration;
 mod damaged;
 mod deployment;
 mod doctor;
+#[cfg(feature = "encoder")]
+mod encoder;
 mod house;
 mod interrupted;
 mod keys;

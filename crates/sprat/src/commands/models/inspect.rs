@@ -9,7 +9,7 @@ use sprat_task::{Money, Price, Problem};
 
 use super::{Meant, failed, find, hub};
 use crate::app::App;
-use crate::config::{Linear, ModelConfig, Remote};
+use crate::config::{Encoder, Linear, Local, ModelConfig, Remote};
 use crate::failure::Failure;
 use crate::output::words;
 use crate::workspace::{Workspace, shown};
@@ -25,9 +25,10 @@ pub fn run(written: &str, app: &App) -> Result<(), Failure> {
     let told = match find(&workspace.config, written)? {
         Meant::Declared(id, ModelConfig::Linear(linear)) => self::linear(id.as_str(), linear),
         Meant::Declared(id, ModelConfig::Remote(remote)) => self::remote(id.as_str(), remote, &workspace)?,
-        Meant::Declared(id, ModelConfig::Encoder(local) | ModelConfig::Decoder(local)) => {
-            self::local(id.as_str(), &local.source, &workspace)?
-        }
+        Meant::Declared(
+            id,
+            ModelConfig::Encoder(Encoder { source, .. }) | ModelConfig::Decoder(Local { source }),
+        ) => self::local(id.as_str(), source, &workspace)?,
         Meant::Source(source) => self::local(&source.to_string(), &source, &workspace)?,
     };
     app.out().show(&told.json, |out| {

@@ -1,0 +1,247 @@
+//! The tiny encoder learns a task, answers it after it was saved, and fails where anything under it has changed.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use sprat_task::model::Progress;
+use sprat_task::{
+    Answer, Context, Fitted, Input, Label, LabelledRow, Prediction, Source, Task, TrainError, Trainer,
+    Training, read_task,
+};
+use tempfile::TempDir;
+
+use super::super::tiny;
+use super::{Config, EncoderTrainer, FineTune, Place};
+
+fn task(extra: &str) -> Task {
+    let text = format!("kind = \"classify\"\nlabels = [\"refund\", \"lost\", \"other\"]\n{extra}");
+    read_task("t", &Source::new("t.toml", text), |_| Err(String::new())).expect("valid")
+}
+
+fn rows(number: usize, several: bool) -> Vec<LabelledRow> {
+    let kinds = [("refund", "refund"), ("where is my lost card", "lost"), ("the the the", "other")];
+    (0..number)
+        .map(|row| {
+            let (text, label) = kinds[row % 3];
+            let letter = char::from(b'a' + (row % 26) as u8);
+            let answer = if several { Answer::labels([Label::from(label)]) } else { Answer::label(label) };
+            LabelledRow::gold(format!("{letter} {text} {row}"), answer)
+        })
+        .collect()
+}
+
+/// A base model in a folder, and a place for what is learned.
+struct Bench {
+    base: TempDir,
+    out: TempDir,
+    config: Config,
+}
+
+impl Bench {
+    fn new(fine_tune: FineTune) -> Self {
+        let base = tempfile::tempdir().expect("a folder");
+        tiny::write(base.path(), 7).expect("writable");
+        let config = Config { fine_tune, epochs: Some(2), ..Config::default() };
+        Self { base, out: tempfile::tempdir().expect("a folder"), config }
+    }
+
+    fn trainer(&self) -> EncoderTrainer {
+        EncoderTrainer::new("encoder".into(), Place::Folder(self.base.path().to_owned()), self.config.clone())
+    }
+
+    fn fit_on(
+        &self,
+        task: &Task,
+        rows: &[LabelledRow],
+        kept: Option<&Path>,
+        progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+    ) -> Result<Fitted, TrainError> {
+        let folds: Vec<u32> = (0..rows.len() as u32).map(|row| (row / 3) % 3).collect();
+        let training = Training { seed: 3, threads: 2, kept, progress };
+        self.trainer().fit(&training, task, rows, &folds, self.out.path())
+    }
+
+    fn fit(&self, task: &Task, rows: &[LabelledRow]) -> Fitted {
+        self.fit_on(task, rows, None, &|_| ControlFlow::Continue(())).expect("it trains")
+    }
+
+    fn reopened(&self, task: &Task, fitted: &Fitted) -> Result<(), String> {
+        let opened = self.trainer().open(task, &self.out.path().join(&fitted.file));
+        opened.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+fn ask(fitted: &Fitted, task: &Task, text: &str) -> Prediction {
+    let cx = Context::until(Instant::now() + Duration::from_secs(30), "r");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let attempts = runtime.block_on(fitted.model.predict(&cx, task, &[Input::new(text)]));
+    attempts[0].prediction().cloned().expect("an answer")
+}
+
+fn share_right(fitted: &Fitted, rows: &[LabelledRow]) -> f64 {
+    let held_out =
+        fitted.out_of_fold.iter().zip(rows).filter_map(|(attempt, row)| Some((attempt.as_ref()?, row)));
+    let judged: Vec<bool> = held_out
+        .map(|(attempt, row)| attempt.prediction().map(|prediction| &prediction.answer) == row.target())
+        .collect();
+    judged.iter().filter(|right| **right).count() as f64 / judged.len() as f64
+}
+
+#[test]
+fn a_frozen_encoder_answers_every_row_out_of_fold_and_new_ones_with_finite_features() {
+    let (bench, task, rows) = (Bench::new(FineTune::Never), task(""), rows(60, false));
+    let fitted = bench.fit(&task, &rows);
+    assert!(fitted.out_of_fold.iter().all(Option::is_some));
+    assert!(share_right(&fitted, &rows) > 0.9);
+    for text in ["z refund 7919", "", "💥"] {
+        let prediction = ask(&fitted, &task, text);
+        assert_eq!(prediction.features.0.len(), fitted.model.feature_names().len());
+        assert!(prediction.features.0.iter().all(|feature| feature.is_finite()), "{text}: {prediction:?}");
+    }
+    assert_eq!(ask(&fitted, &task, "z refund 7919").answer, Answer::label("refund"));
+    assert_eq!(ask(&fitted, &task, "z where is my lost card 7919").answer, Answer::label("lost"));
+}
+
+#[test]
+fn a_fine_tuned_encoder_speaks_only_of_rows_that_it_had_not_seen_and_tells_how_it_went() {
+    let (bench, task, rows) = (Bench::new(FineTune::Always), task(""), rows(60, false));
+    let fitted = bench.fit(&task, &rows);
+    assert_eq!(fitted.out_of_fold.iter().filter(|attempt| attempt.is_some()).count(), 21);
+    assert!(share_right(&fitted, &rows) > 0.9);
+    let told = fitted.told.as_ref().expect("there was a choice");
+    assert_eq!(told.passes.len(), 2);
+    assert!(told.passes.iter().all(|pass| pass.loss.is_finite() && pass.held_out_loss.is_some()));
+    let names: Vec<&str> =
+        told.tried.iter().filter(|tried| tried.chosen).map(|tried| tried.name.as_str()).collect();
+    assert_eq!(names, ["the same, with the linear model"]);
+    assert!(told.tried.iter().all(|tried| tried.rows == 21), "all are judged by the same rows");
+    assert_eq!(ask(&fitted, &task, "z refund 7919").answer, Answer::label("refund"));
+}
+
+#[test]
+fn several_labels_a_row_are_learned_and_answered_as_a_set() {
+    for fine_tune in [FineTune::Never, FineTune::Always] {
+        let (bench, task, rows) = (Bench::new(fine_tune), task("multi = true"), rows(60, true));
+        let fitted = bench.fit(&task, &rows);
+        assert_eq!(ask(&fitted, &task, "z refund 7919").answer, Answer::labels(["refund".into()]));
+    }
+}
+
+#[test]
+fn what_is_out_of_scope_is_told_by_its_distance_too() {
+    let (bench, task, rows) =
+        (Bench::new(FineTune::Never), task("out_of_scope = \"other\""), rows(60, false));
+    let fitted = bench.fit(&task, &rows);
+    assert_eq!(ask(&fitted, &task, "z the the the 7919").answer, Answer::label("other"));
+    assert_eq!(ask(&fitted, &task, "z refund 7919").answer, Answer::label("refund"));
+}
+
+#[test]
+fn the_same_rows_and_seed_give_the_same_file() {
+    let (task, rows) = (task(""), rows(60, false));
+    let file = |_| {
+        let bench = Bench::new(FineTune::Always);
+        let fitted = bench.fit(&task, &rows);
+        std::fs::read(bench.out.path().join(fitted.file)).expect("it is there")
+    };
+    assert!(file(1) == file(2));
+}
+
+#[test]
+fn a_base_model_that_has_changed_is_named_and_nothing_is_opened() {
+    for fine_tune in [FineTune::Never, FineTune::Always] {
+        let (bench, task, rows) = (Bench::new(fine_tune), task(""), rows(30, false));
+        let fitted = bench.fit(&task, &rows);
+        assert_eq!(bench.reopened(&task, &fitted), Ok(()));
+        tiny::write(bench.base.path(), 8).expect("writable");
+        let why = bench.reopened(&task, &fitted).expect_err("another model");
+        assert!(why.contains("model.safetensors") && why.contains("learn again"), "{why}");
+        std::fs::remove_file(bench.base.path().join("tokenizer.json")).expect("it was there");
+        let why = bench.reopened(&task, &fitted).expect_err("half a model");
+        assert!(why.contains("tokenizer.json"), "{why}");
+    }
+}
+
+#[test]
+fn a_damaged_file_or_other_labels_are_refused() {
+    let (bench, task, rows) = (Bench::new(FineTune::Never), task(""), rows(30, false));
+    let fitted = bench.fit(&task, &rows);
+    let others =
+        read_task("t", &Source::new("t.toml", "kind = \"classify\"\nlabels = [\"a\", \"b\"]"), |_| {
+            Err(String::new())
+        });
+    let why = bench.reopened(&others.expect("valid"), &fitted).expect_err("other labels");
+    assert!(why.contains("other labels"), "{why}");
+    let path = bench.out.path().join(&fitted.file);
+    let bytes = std::fs::read(&path).expect("it is there");
+    for cut in [0, 7, 300, bytes.len() - 1] {
+        std::fs::write(&path, &bytes[..cut]).expect("writable");
+        let why = bench.reopened(&task, &fitted).expect_err("cut off");
+        assert!(why.contains("train the model again"), "{why}");
+    }
+}
+
+#[test]
+fn somebody_who_asks_to_stop_is_obeyed_and_the_next_run_goes_on_to_the_same_file() {
+    let (bench, task, rows) = (Bench::new(FineTune::Always), task(""), rows(60, false));
+    let kept = tempfile::tempdir().expect("a folder");
+    let steps = AtomicU32::new(0);
+    let count = |progress: Progress| progress.loss.map_or(0, |_| steps.fetch_add(1, Ordering::Relaxed) + 1);
+    let stop =
+        |progress| if count(progress) == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let stopped = bench.fit_on(&task, &rows, Some(kept.path()), &stop);
+    assert!(matches!(stopped, Err(TrainError::Cancelled)));
+    let file = |bench: &Bench, kept| {
+        steps.store(0, Ordering::Relaxed);
+        let go_on = |progress| {
+            count(progress);
+            ControlFlow::Continue(())
+        };
+        let fitted = bench.fit_on(&task, &rows, kept, &go_on).expect("it trains");
+        let bytes = std::fs::read(bench.out.path().join(fitted.file)).expect("it is there");
+        (bytes, steps.load(Ordering::Relaxed))
+    };
+    let (resumed, steps_resumed) = file(&bench, Some(kept.path()));
+    let (whole, steps_whole) = file(&Bench::new(FineTune::Always), None);
+    assert!(resumed == whole);
+    assert_eq!(steps_whole - steps_resumed, 3, "what was done is not done again");
+}
+
+#[test]
+fn rows_that_cant_be_learned_from_are_refused_in_words() {
+    let (bench, task) = (Bench::new(FineTune::Never), task(""));
+    let training = Training { seed: 3, threads: 1, kept: None, progress: &|_| ControlFlow::Continue(()) };
+    let refused = bench.trainer().fit(&training, &task, &rows(9, false), &[0; 9], bench.out.path());
+    assert!(matches!(refused, Err(TrainError::Rows(why)) if why.contains("one fold")));
+    let missing =
+        EncoderTrainer::new("e".into(), Place::Missing("fetch it first".to_owned()), Config::default());
+    let refused =
+        missing.fit(&training, &task, &rows(9, false), &[0, 1, 2, 0, 1, 2, 0, 1, 2], bench.out.path());
+    assert!(matches!(refused, Err(TrainError::Artifact(why)) if why == "fetch it first"));
+}
+
+#[test]
+fn what_is_trained_computes_what_is_served() {
+    use super::super::finetune::{Batch, Layout, Network, Tape};
+    use super::super::{Checkpoint, Encoder};
+    let folder = tempfile::tempdir().expect("a folder");
+    tiny::write(folder.path(), 7).expect("writable");
+    let checkpoint = Checkpoint::open(folder.path()).expect("a model");
+    let layout = Layout::new(&checkpoint.config, 0);
+    let network = Network { layout, pooling: checkpoint.sentence.pooling, normalise: true };
+    let parameters = network.layout.start(&checkpoint.weights, &[]);
+    let texts = ["where is my refund", "", "the lost card is my card the lost card is my card the lost card"];
+    let mut batch = Batch::default();
+    for text in texts {
+        let tokens = checkpoint.tokenizer.ids(text).expect("it can be read");
+        batch.push(&tokens, &checkpoint.weights, &checkpoint.config);
+    }
+    let trained = network.forward(&parameters, &batch, &mut Tape::default()).to_vec();
+    let served = Encoder::of(checkpoint).encode(&texts).expect("it can be read").concat();
+    assert_eq!(trained.len(), served.len());
+    for (trained, served) in trained.iter().zip(&served) {
+        assert!((trained - served).abs() < 1e-4, "{trained} {served}");
+    }
+}
