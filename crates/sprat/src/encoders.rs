@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sprat_cascade::Encoder;
 use sprat_task::{ModelId, Problem};
 
-use crate::config::{Local, ModelConfig};
+use crate::config::{Encoder as Declared, ModelConfig};
 use crate::workspace::Workspace;
 
 /// The encoders that can be opened, and a sentence for each that can't.
@@ -22,8 +22,8 @@ impl Encoders {
     pub fn open(workspace: &Workspace) -> Self {
         let mut encoders = Self { opened: Vec::new(), troubles: Vec::new() };
         for (id, model) in &workspace.config.models {
-            let ModelConfig::Encoder(local) = model else { continue };
-            match open(workspace, id, local) {
+            let ModelConfig::Encoder(declared) = model else { continue };
+            match open(workspace, id, declared) {
                 Ok(encoder) => encoders.opened.push(encoder),
                 Err(problem) => {
                     encoders.troubles.push(format!("model {id} is not served: {}", plainly(&problem)))
@@ -35,21 +35,21 @@ impl Encoders {
 }
 
 #[cfg(feature = "encoder")]
-fn open(workspace: &Workspace, id: &ModelId, local: &Local) -> Result<Encoder, Problem> {
+fn open(workspace: &Workspace, id: &ModelId, declared: &Declared) -> Result<Encoder, Problem> {
+    use sprat_models::encoder::classify::Place;
     use sprat_models::encoder::{Embedder, Sharing};
-    use sprat_models::hub::ModelSource;
 
-    let ModelSource::Path(folder) = &local.source else {
-        return Err(Problem::new(format!("`{}` is not served from the hub's files yet", local.source))
-            .hint("name the model's folder with source = \"path:DIR\""));
+    let folder = match crate::models::place(&workspace.root, &declared.source) {
+        Place::Folder(folder) => folder,
+        Place::Missing(why) => return Err(Problem::new(why)),
     };
-    let encoder = sprat_models::encoder::Encoder::open(&workspace.root.join(folder))?;
+    let encoder = sprat_models::encoder::Encoder::open(&folder)?;
     let embedder = Embedder::start(Arc::new(encoder), &Sharing::default())?;
     Ok(Encoder { id: id.clone(), embed: Arc::new(embedder) })
 }
 
 #[cfg(not(feature = "encoder"))]
-fn open(_: &Workspace, id: &ModelId, _: &Local) -> Result<Encoder, Problem> {
+fn open(_: &Workspace, id: &ModelId, _: &Declared) -> Result<Encoder, Problem> {
     Err(Problem::new(format!("model `{id}` is an encoder, and this build has none"))
         .hint("build sprat with its feature `encoder`, which is on by default"))
 }
