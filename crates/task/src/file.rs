@@ -1,5 +1,7 @@
 //! A task file: typed as written, then validated into a [`Task`] that can't be wrong.
 
+mod fields;
+
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -13,6 +15,8 @@ use crate::source::Source;
 use crate::target::{Guarantee, MAX_MISSED, Recall, Risk, Slice, Target};
 use crate::task::{Audit, Capture, InputRule, Last, Match, RETENTION_DAYS, Task};
 
+use fields::FieldTable;
+
 /// `tasks/NAME.toml`, as typed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,6 +26,8 @@ struct TaskFile {
     labels_from: Option<Spanned<String>>,
     #[serde(default)]
     multi: bool,
+    #[serde(default)]
+    fields: Vec<FieldTable>,
     out_of_scope: Option<Spanned<String>>,
     #[serde(default)]
     instructions: String,
@@ -157,7 +163,7 @@ pub fn read_task(
     Ok(Task {
         name: TaskName::from(name),
         kind,
-        rungs: rungs(source, &file)?,
+        rungs: rungs(source, kind, &file)?,
         last: last(source, &file)?,
         target: Target {
             recall: recall(source, kind, &file.target, &labels)?,
@@ -170,6 +176,7 @@ pub fn read_task(
         exact_cache: file.cache.exact.unwrap_or(true),
         // A text may belong to several categories, or to none.
         multi: file.multi || kind == Kind::Moderate,
+        fields: fields::fields(source, kind, &file.fields)?,
         instructions: file.instructions.trim().to_owned(),
         out_of_scope,
         labels,
@@ -262,8 +269,8 @@ fn check_label(label: &str) -> Result<(), String> {
     }
 }
 
-fn rungs(source: &Source, file: &TaskFile) -> Result<Vec<ModelId>, Problem> {
-    let Some(rungs) = &file.rungs else { return Ok(vec![ModelId::from("linear")]) };
+fn rungs(source: &Source, kind: Kind, file: &TaskFile) -> Result<Vec<ModelId>, Problem> {
+    let Some(rungs) = &file.rungs else { return Ok(vec![ModelId::from(kind.usual_rung())]) };
     let mut seen: Vec<ModelId> = Vec::new();
     for rung in rungs.get_ref() {
         let id = ModelId::from(rung.get_ref().as_str());
@@ -282,7 +289,7 @@ fn rungs(source: &Source, file: &TaskFile) -> Result<Vec<ModelId>, Problem> {
     if seen.is_empty() {
         return Err(source
             .problem(rungs.span(), "a ladder needs at least one rung")
-            .hint("rungs = [\"linear\"] is the default"));
+            .hint(format!("rungs = [\"{}\"] is the default", kind.usual_rung())));
     }
     Ok(seen)
 }

@@ -44,6 +44,11 @@ impl Kind {
     pub fn has_labels(self) -> bool {
         matches!(self, Self::Classify | Self::Moderate)
     }
+
+    /// The model that answers it where a task names no rungs. Both are always there.
+    pub fn usual_rung(self) -> &'static str {
+        if self == Self::Extract { "tagger" } else { "linear" }
+    }
 }
 
 impl fmt::Display for Kind {

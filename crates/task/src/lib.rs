@@ -8,6 +8,7 @@
 //! | What does a task file say, and where is it wrong? | [`file`], [`source`], [`problem`] |
 //! | What is a task, once it can't be wrong? | [`task`], [`kind`], [`target`] |
 //! | What is asked and answered? | [`input`], [`prediction`] |
+//! | Which fields are looked for, how is a value written, and where does it stand? | [`extract`] |
 //! | Who may answer, who trains? | [`model`] |
 //! | What is blanked out of a text before it is kept? | [`redact`] |
 //! | Which ordinary call is it? | [`call`] |
@@ -20,6 +21,7 @@
 pub mod calendar;
 pub mod call;
 pub mod certificate;
+pub mod extract;
 pub mod file;
 pub mod hash;
 pub mod input;
@@ -41,6 +43,7 @@ pub mod target;
 pub mod task;
 
 pub use certificate::{Binding, Certificate, PromisedRecall, Status};
+pub use extract::{Field, FieldType, Record, WrongRecord};
 pub use file::read_task;
 pub use hash::Sha256Hex;
 pub use input::{Input, LabelledRow};

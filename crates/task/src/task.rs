@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::extract::Field;
 use crate::hash::Sha256Hex;
 use crate::kind::Kind;
 use crate::names::{Label, ModelId, TaskName};
@@ -20,6 +21,9 @@ pub struct Task {
     pub labels: Vec<Label>,
     /// Whether a row may carry several labels, or none.
     pub multi: bool,
+    /// What is looked for, in the order of the file; empty for every kind but `extract`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<Field>,
     /// The label that means "none of these"; one of `labels` after validation.
     pub out_of_scope: Option<Label>,
     /// What the large model is told to do.
@@ -156,14 +160,17 @@ impl Task {
         self.labels.iter().find(|known| known.as_str() == text)
     }
 
-    /// Whether an answer is one this task could give: known labels, as many as the task allows.
+    /// Whether an answer is one this task could give: known labels, as many as the task allows; a record in its one
+    /// form.
     pub fn admits(&self, answer: &Answer) -> bool {
         match (self.kind.has_labels(), self.multi, answer) {
             (true, false, Answer::Label(label)) => self.label(label.as_str()).is_some(),
             (true, true, Answer::Labels(labels)) => {
                 labels.iter().all(|label| self.label(label.as_str()).is_some())
             }
-            (false, _, Answer::Fields(_)) => self.kind == Kind::Extract,
+            (false, _, Answer::Fields(said)) => {
+                self.kind == Kind::Extract && self.record(said, "").is_ok_and(|record| record == *said)
+            }
             (false, _, Answer::Text(_)) => matches!(self.kind, Kind::Generate | Kind::Answer),
             _ => false,
         }
@@ -185,9 +192,13 @@ impl Task {
         }
     }
 
-    /// Changes when the set of labels, their number a row or the out-of-scope label changes: what a certificate is
-    /// bound to.
+    /// Changes when what can be answered does: the set of labels, their number a row, the out-of-scope label, the fields.
+    /// What a certificate is bound to.
     pub fn labels_hash(&self) -> Sha256Hex {
+        if self.kind == Kind::Extract {
+            let fields = self.fields.iter().map(|field| serde_json::to_vec(field).unwrap_or_default());
+            return Sha256Hex::of_parts(fields.collect::<Vec<_>>().iter().map(Vec::as_slice));
+        }
         let flags = [u8::from(self.multi)];
         let out_of_scope = self.out_of_scope.as_ref().map_or("", Label::as_str);
         let labels = self.labels.iter().map(|label| label.as_str().as_bytes());

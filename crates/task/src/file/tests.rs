@@ -65,6 +65,31 @@ fn the_shortest_task_has_the_documented_defaults() {
     assert!(!task.capture.enabled);
 }
 
+#[test]
+fn the_fields_of_a_task_are_read_in_their_order_and_found_by_a_tagger() {
+    let text = "kind = \"extract\"\n\
+        [[fields]]\nname = \"total\"\ntype = \"money\"\ncurrency = \"EUR\"\nrequired = true\ndecimal = \",\"\n\
+        [[fields]]\nname = \"code\"\ntype = \"text\"\npattern = '[A-Z]+-\\d+'\nexamples = [\"AB-1\"]\n\
+        [[fields]]\nname = \"size\"\ntype = \"enum\"\nvalues = [\"small\", \"large\"]\nsynonyms = { big = \"large\" }";
+    let task = read(text).expect("valid");
+    assert_eq!(
+        task.fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>(),
+        ["total", "code", "size"]
+    );
+    assert!(task.fields[0].required && !task.fields[1].required);
+    assert!(
+        task.fields[1]
+            .pattern
+            .as_ref()
+            .is_some_and(|pattern| pattern.matches("AB-12") && !pattern.matches("xAB-12"))
+    );
+    assert_eq!(task.rungs, [ModelId::from("tagger")]);
+    let other = read(&text.replace("large", "tall")).expect("valid");
+    assert_ne!(task.labels_hash(), other.labels_hash(), "a certificate dies with the fields");
+    let again: Task = serde_json::from_str(&serde_json::to_string(&task).expect("JSON")).expect("the same");
+    assert_eq!(again, task);
+}
+
 /// What is wrong, and the beginning and a part of what is said of it.
 #[test]
 fn every_fault_says_what_where_and_what_would_be_right() {
@@ -111,7 +136,60 @@ fn every_fault_says_what_where_and_what_would_be_right() {
         ("kind = \"classify\"\nlabels = [\"a\", \"b\"", "error: ", &["tickets.toml:2"]),
         ("kind = \"extract\"\nlabels = [\"a\", \"b\"]", "error: a task of kind `extract` has no labels", &[]),
         ("kind = \"generate\"\nmulti = true", "error: `multi` means several labels a row", &[]),
+        ("kind = \"extract\"", "error: a task of kind `extract` needs `[[fields]]`", &["type = \"money\""]),
     ];
+    let field = "kind = \"extract\"\n[[fields]]\nname = \"size\"\n";
+    let in_field: &[(&str, &str, &[&str])] = &[
+        ("", "error: the key `type` is missing", &[]),
+        (
+            "type = \"txt\"",
+            "error: `txt` is not a type of field\n  --> tasks/tickets.toml:4:8",
+            &["did you mean `text`?"],
+        ),
+        ("type = \"text\"\nreqired = true", "error: unknown key `reqired`", &["did you mean `required`?"]),
+        ("type = \"enum\"", "error: field `size` is an enum and lists no `values`", &["tickets.toml:3:8"]),
+        (
+            "type = \"enum\"\nvalues = [\"a\", \"A\"]",
+            "error: value `A` is listed twice\n  --> tasks/tickets.toml:5:16",
+            &[],
+        ),
+        (
+            "type = \"enum\"\nvalues = [\"large\"]\nsynonyms = { big = \"lagre\" }",
+            "error: `lagre` is not one of the field's values\n  --> tasks/tickets.toml:6:20",
+            &["did you mean `large`?"],
+        ),
+        (
+            "type = \"number\"\npattern = \"x\"",
+            "error: a field of type `number` has no `pattern`\n  --> tasks/tickets.toml:5:11",
+            &["`pattern` is for text and list"],
+        ),
+        (
+            "type = \"text\"\npattern = \"(\"",
+            "error: `pattern` is no regular expression",
+            &["tickets.toml:5:11"],
+        ),
+        (
+            "type = \"text\"\npattern = '\\d+'\nexamples = [\"12\", \"x\"]",
+            "error: `x` is not a value of field `size`\n  --> tasks/tickets.toml:6:19",
+            &[],
+        ),
+        ("type = \"date\"\norder = \"dym\"", "error: `dym` is not an order", &["dmy, mdy, ymd"]),
+        ("type = \"money\"\ncurrency = \"eur\"", "error: `eur` is not a currency", &["EUR"]),
+        ("type = \"money\"\ndecimal = \";\"", "error: `;` is no decimal point", &["tickets.toml:5:11"]),
+        (
+            "type = \"text\"\n[[fields]]\nname = \"size\"\ntype = \"text\"",
+            "error: field `size` is declared twice\n  --> tasks/tickets.toml:6:8",
+            &[],
+        ),
+    ];
+    for (text, start, parts) in in_field {
+        check(&format!("{field}{text}"), start, parts);
+    }
+    check(
+        "kind = \"classify\"\nlabels = [\"a\", \"b\"]\n[[fields]]\nname = \"x\"\ntype = \"text\"",
+        "error: a task of kind `classify` has no fields\n  --> tasks/tickets.toml:4:8",
+        &["kind = \"extract\""],
+    );
     let in_table: &[(&str, &str, &[&str])] = &[
         ("rungs = []", "error: a ladder needs at least one rung", &[]),
         ("rungs = [\"linear\", \"linear\"]", "error: rung `linear` is listed twice", &[]),

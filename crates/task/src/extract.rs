@@ -1,0 +1,19 @@
+//! Fields found in a text: what is declared, how a value is written, and where in the text it stands.
+//!
+//! | question | file |
+//! |---|---|
+//! | Which fields does a task declare? | [`field`] |
+//! | What is the one way in which a value is written? | [`value`] |
+//! | Which record is the same as which? | [`record`] |
+//! | Where do the words of a text begin and end? | [`words`] |
+//! | Where does a value stand in the text? | [`spans`] |
+
+pub mod field;
+pub mod record;
+pub mod spans;
+pub mod value;
+pub mod words;
+
+pub use field::{DateOrder, Field, FieldType, Pattern};
+pub use record::{Record, WrongRecord};
+pub use spans::{Place, Span};
