@@ -99,7 +99,7 @@ pub(crate) fn held_back(
     let Some(audit) = audit(request, serving, input, climbed, 1.0) else { return };
     let store = gateway.store.clone();
     gateway.background.spawn_blocking(move || {
-        if let Err(error) = store.audits().compare(&audit, &large) {
+        if let Err(error) = store.audits().compare(&audit, &large.without_words()) {
             tracing::warn!("a comparison with the large model can't be kept: {error}");
         }
     });
@@ -183,7 +183,7 @@ async fn check(
     let Some(climbed) = climb.await.pop() else { return Err("nobody was asked".to_owned()) };
     charge(gateway, serving, audit, &climbed);
     match (climbed.answer, climbed.steps.last().map(|step| &step.outcome)) {
-        (Some(large), _) => Ok(large),
+        (Some(large), _) => Ok(large.without_words()),
         (None, Some(sprat_task::Outcome::Failed(error))) => Err(error.to_string()),
         (None, _) => Err("the large model had no answer".to_owned()),
     }
@@ -226,7 +226,8 @@ fn audit(
         release: serving.release.clone()?,
         request: request.clone(),
         held: climbed.held_back.clone(),
-        small: small.answer.clone(),
+        // What was found in the text is not kept: audits ask only whether two answers are the same.
+        small: small.answer.without_words(),
         groups: input.groups.clone(),
         confidence: *confidence,
         propensity,

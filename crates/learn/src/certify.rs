@@ -147,6 +147,7 @@ fn verdict(look: &LookAt<'_>, certification: Certification, rungs: usize) -> Ver
         status,
         risk: target.risk,
         guarantee: look.guarantee,
+        records: look.task.kind == sprat_task::Kind::Extract,
         alpha: target.max_error,
         delta: target.delta(),
         look: look.look,

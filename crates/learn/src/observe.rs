@@ -20,7 +20,8 @@ pub struct Said {
     pub cost_micro_usd: Option<Money>,
 }
 
-/// One row without its text: enough to certify again, and nothing that a log must not hold.
+/// One row without its text: enough to certify again, and nothing that a log must not hold. Of records, their values'
+/// digests ([`Answer::without_words`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObservedRow {
     /// The input's digest.
@@ -103,8 +104,8 @@ pub fn enter(rows: &[&LabelledRow], rungs: &[&Rung], attempts: &[&[Attempt]]) ->
         .enumerate()
         .map(|(index, row)| ObservedRow {
             input: row.input.hash(),
-            gold: row.gold.clone(),
-            large: row.large.clone(),
+            gold: row.gold.as_ref().map(Answer::without_words),
+            large: row.large.as_ref().map(Answer::without_words),
             said: said(index),
             seen: false,
         })
@@ -135,7 +136,7 @@ pub fn enter_unseen(
 fn say(rung: &Rung, attempt: &Attempt) -> Option<Said> {
     let prediction = attempt.prediction()?;
     Some(Said {
-        answer: prediction.answer.clone(),
+        answer: prediction.answer.without_words(),
         confidence: rung.confidence(prediction).get(),
         latency_us: u64::try_from(attempt.latency.as_micros()).unwrap_or(u64::MAX),
         cost_micro_usd: attempt.usage.cost,

@@ -59,6 +59,9 @@ pub struct Certificate {
     pub risk: Risk,
     /// What counts as bad.
     pub guarantee: Guarantee,
+    /// Whether it is about records: then one wrong field makes an answer wrong.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub records: bool,
     /// The largest error promised.
     pub alpha: f64,
     /// How likely the promise fails, over the draw of the certification sample, all looks together.
@@ -166,15 +169,19 @@ impl Certificate {
         let alpha = percent(self.alpha);
         let sure = percent(1.0 - self.delta);
         let (n, accepted, bad) = (count(self.n), count(self.accepted), count(self.bad));
-        let wrong = match self.guarantee {
-            Guarantee::Gold => "are wrong",
-            Guarantee::Agreement => "differ from the large model's",
-            Guarantee::Harm => "are wrong where the large model would have been right",
+        let (answers, gives) = if self.records { ("records", "fills") } else { ("answers", "gives") };
+        let wrong = match (self.guarantee, self.records) {
+            (Guarantee::Gold, false) => "are wrong",
+            (Guarantee::Gold, true) => "have a wrong field",
+            (Guarantee::Agreement, false) => "differ from the large model's",
+            (Guarantee::Agreement, true) => "have a field that differs from the large model's",
+            (Guarantee::Harm, false) => "are wrong where the large model would have been right",
+            (Guarantee::Harm, true) => "have a wrong field where the large model would have been right",
         };
         match (self.status, self.risk) {
             (Status::Certified, Risk::Selective) => {
                 format!(
-                    "of the answers it gives, at most {alpha} {wrong}, with {sure} confidence: {bad} of {accepted}"
+                    "of the {answers} it {gives}, at most {alpha} {wrong}, with {sure} confidence: {bad} of {accepted}"
                 )
             }
             (Status::Certified, Risk::Joint) => format!(

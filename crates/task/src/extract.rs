@@ -7,13 +7,16 @@
 //! | Which record is the same as which? | [`record`] |
 //! | Where do the words of a text begin and end? | [`words`] |
 //! | Where does a value stand in the text? | [`spans`] |
+//! | Where do the values of a labelled row stand? | [`align`] |
 
+pub mod align;
 pub mod field;
 pub mod record;
 pub mod spans;
 pub mod value;
 pub mod words;
 
+pub use align::{Aligned, Mark, align};
 pub use field::{DateOrder, Field, FieldType, Pattern};
 pub use record::{Record, WrongRecord};
 pub use spans::{Place, Span};

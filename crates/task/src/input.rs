@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::extract::Mark;
 use crate::hash::Sha256Hex;
 use crate::prediction::Answer;
 use crate::provenance::Provenance;
@@ -48,6 +49,9 @@ pub struct LabelledRow {
     pub input: Input,
     /// The right answer according to people, where people answered.
     pub gold: Option<Answer>,
+    /// Where the values of its record stand in the text, where somebody said so (`extract`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
     /// What the large model answered, where it was asked.
     pub large: Option<Answer>,
     /// Where `large` comes from.
@@ -83,6 +87,7 @@ impl LabelledRow {
         Self {
             input: Input::new(text),
             gold: None,
+            marks: Vec::new(),
             large: None,
             large_provenance: Provenance::Measured,
             session: None,

@@ -66,6 +66,7 @@ fn release(id: &ReleaseId) -> Release {
         status: Status::Certified,
         risk: Risk::Selective,
         guarantee: Guarantee::Gold,
+        records: false,
         alpha: 0.05,
         delta: 0.05,
         look: 1,

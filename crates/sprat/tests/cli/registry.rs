@@ -29,6 +29,7 @@ pub fn release(version: u32, status: Status) -> Release {
             status,
             risk: Risk::Selective,
             guarantee: Guarantee::Gold,
+            records: false,
             alpha: 0.05,
             delta: 0.05,
             look: version,

@@ -100,6 +100,7 @@ pub fn certificate(status: Status, guarantee: Guarantee) -> Certificate {
         status,
         risk: Risk::Selective,
         guarantee,
+        records: false,
         alpha: 0.05,
         delta: 0.05,
         look: 1,

@@ -33,6 +33,13 @@ impl<'a> Place<'a> {
         Self { text, words: words(text) }
     }
 
+    /// Cuts the beginning of a text, of at most so many words.
+    pub fn beginning(text: &'a str, most: usize) -> Self {
+        let mut place = Self::new(text);
+        place.words.truncate(most);
+        place
+    }
+
     /// The text.
     pub fn text(&self) -> &'a str {
         self.text
