@@ -14,3 +14,4 @@ pub mod hub;
 pub mod linear;
 pub mod remote;
 pub mod retrieval;
+pub mod tagger;

@@ -63,9 +63,9 @@ impl Reader {
     }
 }
 
-/// The keys are hashes already.
+/// For maps whose keys are hashes already.
 #[derive(Default)]
-struct Hashed(u64);
+pub(crate) struct Hashed(u64);
 
 impl Hasher for Hashed {
     fn finish(&self) -> u64 {

@@ -5,7 +5,7 @@
 mod artifact;
 mod calibrate;
 mod config;
-mod corpus;
+pub(crate) mod corpus;
 mod design;
 pub(crate) mod features;
 mod meaning;
@@ -25,4 +25,5 @@ pub use rows::{Rows, RowsError};
 pub use rung::{LinearRung, LinearTrainer};
 #[cfg(feature = "encoder")]
 pub(crate) use rung::{checked, target_indices};
+pub(crate) use solver::shuffle;
 pub use train::{Progress, TrainError, Watch};

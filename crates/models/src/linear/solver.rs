@@ -213,7 +213,7 @@ fn lift(problem: &Problem, first_head: usize) -> Lane {
 }
 
 /// Fisher and Yates, fed by SplitMix64.
-pub(super) fn shuffle<T>(items: &mut [T], random: &mut u64) {
+pub(crate) fn shuffle<T>(items: &mut [T], random: &mut u64) {
     for last in (1..items.len()).rev() {
         *random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let draw = super::features::finish(*random);
