@@ -8,14 +8,15 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use sprat_task::model::{NoReply, WireReply, WireRequest};
 use sprat_task::{
-    Answer, Attempt, Context, Features, Input, Label, Model, ModelError, ModelId, Money, Prediction, Price,
-    Problem, Provenance, Score, Sha256Hex, Task, Tokens, Upstream, Usage,
+    Answer, Attempt, Context, Features, Input, Kind, Label, Model, ModelError, ModelId, Money, Prediction,
+    Price, Problem, Provenance, Score, Sha256Hex, Task, Tokens, Upstream, Usage,
 };
 use tokio::time::Instant;
 
 use super::config::RemoteConfig;
 use super::dialect::{Dialect, Speech, is_reasoning_model};
 use super::examples::Examples;
+use super::fields;
 use super::http::{Failure, Post, json_headers};
 use super::line::{Got, Line, NoCall};
 use super::meter::Meter;
@@ -104,9 +105,9 @@ impl ApiModel {
     }
 
     async fn answer(&self, cx: &Context, task: &Task, input: &Input) -> Attempt {
-        if !task.kind.has_labels() {
+        if !task.kind.has_labels() && task.kind != Kind::Extract {
             let why = format!(
-                "a remote model answers classify and moderate tasks; `{}` is another kind",
+                "a remote model answers classify, moderate and extract tasks; `{}` is another kind",
                 task.name
             );
             return Attempt::failed(ModelError::Failed(why));
@@ -198,7 +199,11 @@ impl ApiModel {
     fn max_tokens(&self, task: &Task) -> u64 {
         self.config.max_tokens.unwrap_or_else(|| {
             // Room to reason is not charged unless it is used.
-            if is_reasoning_model(&self.config.model) { 4096 } else { 2 * answer_tokens(task) + 32 }
+            match task.kind {
+                _ if is_reasoning_model(&self.config.model) => 4096,
+                Kind::Extract => fields::most_tokens(task),
+                _ => 2 * answer_tokens(task) + 32,
+            }
         })
     }
 
@@ -308,6 +313,9 @@ fn prediction(task: &Task, input: &Input, said: Said) -> Result<Prediction, Stri
 
 /// Tokens enough for the longest answer the task has: one for every two bytes of label, and what JSON adds.
 fn answer_tokens(task: &Task) -> u64 {
+    if task.kind == Kind::Extract {
+        return fields::usual_tokens(task);
+    }
     let lengths = task.labels.iter().map(Label::as_str).map(|label| label.len() as u64 / 2 + 4);
     8 + if task.multi { lengths.sum::<u64>() } else { lengths.max().unwrap_or(0) }
 }

@@ -1,17 +1,22 @@
-//! From a model's words to one of the task's labels, or to an honest "no such label". Nothing is guessed.
+//! From a model's words to one of the task's answers, or to an honest "no such label". Nothing is guessed.
 
 use serde::Deserialize;
-use sprat_task::{Answer, Label, Task};
+use sprat_task::{Answer, Kind, Label, Task};
 
+use super::fields;
 use super::quoting::quote_answer;
 
 /// The task's answer that these words are: the label itself; a label in JSON, fenced or not; or a text that differs
-/// from exactly one label only by case, inner white space, and quotes and punctuation around it.
+/// from exactly one label only by case, inner white space, and quotes and punctuation around it. Of a task that extracts,
+/// the record that a JSON object is.
 ///
 /// # Errors
 /// Everything else, in words that give nothing of the input away.
 pub fn parse_answer(task: &Task, said: &str, input: &str) -> Result<Answer, String> {
     let said = without_thoughts(said).trim();
+    if task.kind == Kind::Extract {
+        return fields::parse(task, unfenced(said)?, input);
+    }
     if task.multi { several(task, said, input) } else { one(task, said, input).map(Answer::Label) }
 }
 
