@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use sprat_cascade::{Deployment, Remote, Serving};
-use sprat_task::{Input, Sha256Hex, Task};
+use sprat_task::{Input, Kind, Sha256Hex, Task};
 use sprat_wire::openai::chat::{ChatRequest, Content, Message, ResponseFormatKind, Role};
 use sprat_wire::openai::models::{ModelEntry, ModelList};
 
@@ -205,7 +205,14 @@ fn task(serving: Arc<Serving>, shadow: Option<Arc<Serving>>, chat: &ChatRequest)
     let Some(shape) = Shape::of(chat.response_format.as_ref(), &serving.task) else {
         return refuse(
             "response_format",
-            "answers with its labels, and the format asked for has no single required field that allows all of them",
+            match serving.task.kind {
+                Kind::Extract => {
+                    "answers with its record, and the format asked for doesn't take every record it may fill"
+                }
+                _ => {
+                    "answers with its labels, and the format asked for has no single required field that allows all of them"
+                }
+            },
         );
     };
     let said: Vec<&Message> = chat.messages.iter().filter(|message| !message.is_instruction()).collect();

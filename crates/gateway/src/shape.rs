@@ -1,7 +1,9 @@
-//! In which form does the client want an answer, and can a label be said in it?
+//! In which form does the client want an answer, and can it be said in it?
+
+mod record;
 
 use serde_json::{Map, Value, json};
-use sprat_task::{Answer, Label, Task};
+use sprat_task::{Answer, Kind, Label, Task};
 use sprat_wire::openai::chat::{ResponseFormat, ResponseFormatKind};
 
 /// How an answer is written into a message.
@@ -11,12 +13,17 @@ pub enum Shape {
     Plain,
     /// As a JSON object with this one field.
     Field(String),
+    /// As a JSON object that is the record, with these keys in any case (`extract`).
+    Record(Vec<String>),
 }
 
 impl Shape {
     /// The shape that a task's answer takes under a response format; `None` where the format asks for something that
     /// the task's answer isn't.
     pub fn of(format: Option<&ResponseFormat>, task: &Task) -> Option<Self> {
+        if task.kind == Kind::Extract {
+            return Self::of_record(format, task);
+        }
         let Some(format) = format else { return Some(Self::Plain) };
         match &format.kind {
             ResponseFormatKind::Text => Some(Self::Plain),
@@ -28,10 +35,20 @@ impl Shape {
         }
     }
 
+    fn of_record(format: Option<&ResponseFormat>, task: &Task) -> Option<Self> {
+        let Some(format) = format else { return Some(Self::Record(Vec::new())) };
+        match &format.kind {
+            ResponseFormatKind::Text | ResponseFormatKind::JsonObject => Some(Self::Record(Vec::new())),
+            ResponseFormatKind::JsonSchema => record::wanted_keys(format.schema()?, task).map(Self::Record),
+            ResponseFormatKind::Other(_) => None,
+        }
+    }
+
     /// The answer that a message in this shape gives; `None` where it gives none of the task's.
     pub fn read(&self, text: &str, task: &Task) -> Option<Answer> {
         let text = text.trim();
         let answer = match self {
+            Self::Record(_) => record::read(text, task)?,
             Self::Plain if task.multi => Answer::labels(names(text).map(Label::from)),
             Self::Plain => Answer::label(text),
             Self::Field(name) => {
@@ -52,6 +69,10 @@ impl Shape {
     /// The message's text.
     pub fn write(&self, answer: &Answer) -> String {
         match self {
+            Self::Record(keys) => match answer {
+                Answer::Fields(record) => record::write(record, keys),
+                other => other.to_line(),
+            },
             Self::Plain => answer.to_line(),
             Self::Field(name) => {
                 let value = match answer {

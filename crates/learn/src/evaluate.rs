@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use sprat_stats::interval::wilson;
 use sprat_stats::paired::{Gate, Pairs, non_inferiority, paired_difference};
 use sprat_stats::reliability::{Judged, expected_calibration_error, reliability_bins, risk_coverage};
@@ -73,7 +74,7 @@ impl Judgement<'_> {
             .collect();
         RungFigures {
             accuracy: share(right, self.rows.len()),
-            macro_f1: macro_f1(&self.label_counts(said())),
+            macro_f1: macro_f1(&self.part_counts(said())),
             coverage: share(here.len(), self.rows.len()),
             selective_accuracy: (!here.is_empty())
                 .then(|| share(here.iter().filter(|right| **right).count(), here.len())),
@@ -176,7 +177,9 @@ impl Judgement<'_> {
             if let (Some(right), Some(said)) = (row.right_answer(self.guarantee), said)
                 && *right != said.answer
             {
-                pairs.entry((right.to_line(), said.answer.to_line())).or_default().push(index);
+                for (right, given) in mixed_up(right, &said.answer) {
+                    pairs.entry((right, given)).or_default().push(index);
+                }
             }
         }
         let mut confusions: Vec<Confusion> = pairs
@@ -200,43 +203,46 @@ impl Judgement<'_> {
         confusions
     }
 
+    /// Each label; of a task that extracts, each field.
     fn labels(&self) -> Vec<LabelEvidence> {
-        let counts = self.label_counts(self.own());
-        let mut answered: BTreeMap<&Label, usize> = BTreeMap::new();
+        let counts = self.part_counts(self.own());
+        let mut answered: BTreeMap<&str, usize> = BTreeMap::new();
         for (row, _) in self.answered() {
-            for label in labels_of(row.right_answer(self.guarantee)) {
-                *answered.entry(label).or_default() += 1;
+            for part in parts_of(row.right_answer(self.guarantee)) {
+                *answered.entry(part.name).or_default() += 1;
             }
         }
         counts
             .iter()
-            .map(|(label, count)| LabelEvidence {
-                label: (*label).clone(),
+            .map(|(name, count)| LabelEvidence {
+                label: Label::from(*name),
                 rows: count.rows as u64,
                 precision: share(count.hits, count.given),
                 recall: share(count.hits, count.rows),
                 f1: count.f1(),
-                coverage: share(answered.get(label).copied().unwrap_or(0), count.rows),
+                coverage: share(answered.get(name).copied().unwrap_or(0), count.rows),
             })
             .collect()
     }
 
-    fn label_counts<'a>(
+    /// How often each label, or each field's value, was right, given, and given rightly.
+    fn part_counts<'a>(
         &'a self,
         said: impl Iterator<Item = (&'a ObservedRow, Option<&'a Said>)>,
-    ) -> BTreeMap<&'a Label, LabelCount> {
-        let mut counts: BTreeMap<&Label, LabelCount> =
-            self.task.labels.iter().map(|label| (label, LabelCount::default())).collect();
+    ) -> BTreeMap<&'a str, PartCount> {
+        let labels = self.task.labels.iter().map(Label::as_str);
+        let names = labels.chain(self.task.fields.iter().map(|field| field.name.as_str()));
+        let mut counts: BTreeMap<&str, PartCount> = names.map(|name| (name, PartCount::default())).collect();
         for (row, said) in said {
-            let right = labels_of(row.right_answer(self.guarantee));
-            let given = labels_of(said.map(|said| &said.answer));
-            for label in right {
-                let count = counts.entry(label).or_default();
+            let right = parts_of(row.right_answer(self.guarantee));
+            let given = parts_of(said.map(|said| &said.answer));
+            for part in &right {
+                let count = counts.entry(part.name).or_default();
                 count.rows += 1;
-                count.hits += usize::from(given.contains(label));
+                count.hits += usize::from(given.contains(part));
             }
-            for label in given {
-                counts.entry(label).or_default().given += 1;
+            for part in &given {
+                counts.entry(part.name).or_default().given += 1;
             }
         }
         counts
@@ -269,30 +275,56 @@ pub fn learning_point(training_rows: usize, right: usize, rows: usize) -> Learni
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct LabelCount {
+struct PartCount {
     rows: usize,
     given: usize,
     hits: usize,
 }
 
-impl LabelCount {
+impl PartCount {
     fn f1(&self) -> f64 {
         share(2 * self.hits, self.rows + self.given)
     }
 }
 
-/// Mean F1 over the labels that occur, in the rows or in the answers.
-fn macro_f1(counts: &BTreeMap<&Label, LabelCount>) -> f64 {
+/// Mean F1 over the labels, or fields, that occur in the rows or in the answers.
+fn macro_f1(counts: &BTreeMap<&str, PartCount>) -> f64 {
     let occurring: Vec<f64> =
-        counts.values().filter(|count| count.rows + count.given > 0).map(LabelCount::f1).collect();
+        counts.values().filter(|count| count.rows + count.given > 0).map(PartCount::f1).collect();
     if occurring.is_empty() { 0.0 } else { occurring.iter().sum::<f64>() / occurring.len() as f64 }
 }
 
-fn labels_of(answer: Option<&Answer>) -> &[Label] {
+/// What was taken for what: one answer for another; of records, field by field, and without the values.
+fn mixed_up(right: &Answer, given: &Answer) -> Vec<(String, String)> {
+    let (Answer::Fields(right), Answer::Fields(given)) = (right, given) else {
+        return vec![(right.to_line(), given.to_line())];
+    };
+    let lost = right.iter().filter_map(|(name, value)| match given.get(name) {
+        None => Some((name.clone(), format!("no {name}"))),
+        Some(other) if other != value => Some((name.clone(), format!("another {name}"))),
+        Some(_) => None,
+    });
+    let invented = given.keys().filter(|name| !right.contains_key(*name));
+    lost.chain(invented.map(|name| (format!("no {name}"), name.clone()))).collect()
+}
+
+/// A part of an answer that is right or wrong by itself: a label, or a field with its value.
+#[derive(Clone, Copy, PartialEq)]
+struct Part<'a> {
+    name: &'a str,
+    value: Option<&'a Value>,
+}
+
+fn parts_of(answer: Option<&Answer>) -> Vec<Part<'_>> {
     match answer {
-        Some(Answer::Label(label)) => std::slice::from_ref(label),
-        Some(Answer::Labels(labels)) => labels,
-        Some(Answer::Fields(_) | Answer::Text(_)) | None => &[],
+        Some(Answer::Label(label)) => vec![Part { name: label.as_str(), value: None }],
+        Some(Answer::Labels(labels)) => {
+            labels.iter().map(|label| Part { name: label.as_str(), value: None }).collect()
+        }
+        Some(Answer::Fields(record)) => {
+            record.iter().map(|(name, value)| Part { name, value: Some(value) }).collect()
+        }
+        Some(Answer::Text(_)) | None => Vec::new(),
     }
 }
 

@@ -101,8 +101,9 @@ impl RowSet {
                 let line = |answer: &Option<Answer>| answer.as_ref().map(Answer::to_line).unwrap_or_default();
                 let session = row.session.as_deref().unwrap_or_default();
                 let teaches = if row.only_teaches { "\0teaches" } else { "" };
+                let marks = if row.marks.is_empty() { String::new() } else { format!("\0{:?}", row.marks) };
                 format!(
-                    "{}\0{}\0{}\0{session}\0{:?}\0{}{teaches}",
+                    "{}\0{}\0{}\0{session}\0{:?}\0{}{teaches}{marks}",
                     row.input.text,
                     line(&row.gold),
                     line(&row.large),

@@ -20,7 +20,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 pub use encoder::Encoder;
-pub use model::{Linear, Local, ModelConfig};
+pub use model::{Linear, Local, ModelConfig, Tagger};
 pub use notices::{NoticeFormat, Notices};
 pub use remote::Remote;
 pub use secret::KeySource;
@@ -28,8 +28,8 @@ pub use secret::KeySource;
 /// The file's name, and what marks a workspace.
 pub const FILE: &str = "sprat.toml";
 
-/// The name of the model that is there without being declared.
-pub const BUILT_IN: &str = "linear";
+/// The names of the models that are there without being declared: each its own kind.
+pub const BUILT_IN: [&str; 2] = ["linear", "tagger"];
 
 /// A workspace's settings, validated.
 #[derive(Clone, Debug)]
@@ -92,7 +92,10 @@ impl Default for Config {
         Self {
             server: Server::default(),
             store: "sqlite:.sprat/sprat.db".to_owned(),
-            models: BTreeMap::from([(ModelId::from(BUILT_IN), ModelConfig::Linear(Linear::default()))]),
+            models: BTreeMap::from([
+                (ModelId::from("linear"), ModelConfig::Linear(Linear::default())),
+                (ModelId::from("tagger"), ModelConfig::Tagger(Tagger::default())),
+            ]),
             prices: None,
             notices: None,
             defaults: Defaults::default(),
@@ -151,8 +154,10 @@ fn read_tables(source: &Source, faults: &mut Faults) -> Config {
         }
     }
     for model in config.models.values_mut() {
-        if let ModelConfig::Linear(linear) = model {
-            linear.seed = config.defaults.seed;
+        match model {
+            ModelConfig::Linear(linear) => linear.seed = config.defaults.seed,
+            ModelConfig::Tagger(tagger) => tagger.seed = config.defaults.seed,
+            _ => {}
         }
     }
     config
@@ -161,11 +166,9 @@ fn read_tables(source: &Source, faults: &mut Faults) -> Config {
 fn read_models(source: &Source, value: Spanned<DeValue<'_>>, config: &mut Config, faults: &mut Faults) {
     let span = value.span();
     let DeValue::Table(models) = value.into_inner() else {
-        faults.0.push(
-            source
-                .problem(span, "`models` holds tables, one for each model")
-                .hint("write [models.NAME] with kind = \"remote\" (or linear, encoder, decoder) below it"),
-        );
+        faults.0.push(source.problem(span, "`models` holds tables, one for each model").hint(
+            "write [models.NAME] with kind = \"remote\" (or linear, tagger, encoder, decoder) below it",
+        ));
         return;
     };
     let declared: Vec<String> = models.iter().map(|(name, _)| name.get_ref().to_string()).collect();

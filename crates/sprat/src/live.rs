@@ -7,7 +7,7 @@ use sprat_cascade::{Account, Cache, Climbed, End, HeldBack, Ladder, Serving};
 use sprat_learn::release::{self, Loaded};
 use sprat_learn::savings::LargeCost;
 use sprat_store::{Ending, LedgerEntry, Source, Store};
-use sprat_task::{Answer, Model, Money, Problem, Provenance, Release, ReleaseId, RequestId, Task};
+use sprat_task::{Answer, Kind, Model, Money, Problem, Provenance, Release, ReleaseId, RequestId, Task};
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -249,7 +249,9 @@ fn sample_inputs(rows: &[(String, Answer)]) -> Vec<sprat_task::Input> {
 }
 
 fn answer_from_line(task: &Task, line: &str) -> Answer {
-    if task.multi {
+    if task.kind == Kind::Extract {
+        Answer::Fields(serde_json::from_str(line).unwrap_or_default())
+    } else if task.multi {
         Answer::labels(line.split('|').filter(|label| !label.is_empty()).map(Into::into))
     } else {
         Answer::label(line)

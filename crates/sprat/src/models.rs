@@ -17,9 +17,10 @@ use sprat_models::remote::{
     Secret,
 };
 use sprat_models::retrieval::NeighbourIndex;
+use sprat_models::tagger::TaggerTrainer;
 use sprat_store::Store;
 use sprat_task::{
-    Answer, Input, LabelledRow, Last, Model, ModelId, Money, Price, Problem, Provenance, RungRecord,
+    Answer, Input, Kind, LabelledRow, Last, Model, ModelId, Money, Price, Problem, Provenance, RungRecord,
     Sha256Hex, Task, Trainer,
 };
 use sprat_wire::anthropic::convert::DEFAULT_MAX_TOKENS;
@@ -61,6 +62,16 @@ impl<'a> Models<'a> {
         let (mut sources, mut left_out) = (Vec::new(), Vec::new());
         for rung in &task.rungs {
             match self.workspace.config.models.get(rung) {
+                Some(ModelConfig::Linear(_)) if task.kind == Kind::Extract => left_out.push(format!(
+                    "rung `{rung}` is left out: a linear model gives labels, and this task has fields; \"tagger\" finds them"
+                )),
+                Some(ModelConfig::Tagger(_)) if task.kind != Kind::Extract => left_out.push(format!(
+                    "rung `{rung}` is left out: a tagger finds fields, and this task is of kind `{}`",
+                    task.kind
+                )),
+                Some(ModelConfig::Tagger(config)) => {
+                    sources.push(Source::Trained(Arc::new(TaggerTrainer::new(rung.clone(), config.clone()))));
+                }
                 Some(ModelConfig::Linear(config)) => {
                     sources.push(Source::Trained(Arc::new(LinearTrainer::new(rung.clone(), config.clone()))));
                 }
@@ -84,7 +95,7 @@ impl<'a> Models<'a> {
         if sources.is_empty() {
             return Err(Problem::new(format!("no rung of task `{}` can be made by this build", task.name))
                 .allowed(left_out.join("; "))
-                .hint("add \"linear\" to its rungs: that model is always there")
+                .hint(format!("add \"{}\" to its rungs: that model is always there", task.kind.usual_rung()))
                 .into());
         }
         Ok((sources, left_out))
@@ -102,6 +113,11 @@ impl<'a> Models<'a> {
             (_, Some(file)) if record.kind == "linear" => {
                 let trainer =
                     LinearTrainer::new(record.model.clone(), sprat_models::linear::Config::default());
+                trainer.open(task, file).map_err(|error| error.to_string())
+            }
+            (_, Some(file)) if record.kind == "tagger" => {
+                let trainer =
+                    TaggerTrainer::new(record.model.clone(), sprat_models::tagger::Config::default());
                 trainer.open(task, file).map_err(|error| error.to_string())
             }
             #[cfg(feature = "encoder")]

@@ -1,6 +1,7 @@
 //! What a row says, and what is wrong with it: the same rules for every format.
 
 use serde_json::Value;
+use sprat_task::extract::Mark;
 use sprat_task::problem::list;
 use sprat_task::{Answer, Kind, Label, LabelledRow, Problem, Provenance, Task};
 
@@ -81,12 +82,15 @@ pub fn row_of(
         row.large_provenance = provenance_of(&value).map_err(|problem| placed(Role::Provenance, problem))?;
     }
     if let Some(value) = cells.take(Role::Label) {
-        row.gold = answer_of(value, task).map_err(|problem| placed(Role::Label, problem))?;
+        row.gold = answer_of(value, task, &row.input.text).map_err(|problem| placed(Role::Label, problem))?;
+    }
+    if let Some(value) = cells.take(Role::Spans).filter(|_| task.kind == Kind::Extract) {
+        marked(&mut row, value, task).map_err(|problem| placed(Role::Spans, problem))?;
     }
     let mut foreign_large = false;
     if let Some(value) = cells.take(Role::Large) {
         let as_written = plain_text(&value);
-        row.large = match answer_of(value, task) {
+        row.large = match answer_of(value, task, &row.input.text) {
             Ok(answer) => answer,
             Err(_) if row.gold.is_some() => {
                 foreign_large = true;
@@ -99,23 +103,64 @@ pub fn row_of(
 }
 
 /// An answer as a cell has it; `None` where the cell is empty (for `multi` tasks an empty cell is the answer
-/// "no label", as an empty list is).
-pub fn answer_of(value: Value, task: &Task) -> Result<Option<Answer>, Problem> {
+/// "no label", as an empty list is). A record comes in its one form, `text` being what it is about.
+pub fn answer_of(value: Value, task: &Task, text: &str) -> Result<Option<Answer>, Problem> {
     match task.kind {
         kind if kind.has_labels() => labels_of(value, task),
         Kind::Extract => match value {
-            Value::Object(fields) => Ok(Some(Answer::Fields(fields))),
-            Value::String(text) if text.trim().is_empty() => Ok(None),
-            Value::String(text) => match serde_json::from_str(&text) {
-                Ok(Value::Object(fields)) => Ok(Some(Answer::Fields(fields))),
-                _ => {
-                    Err(Problem::new("the fields are not a JSON object").allowed("{\"name\": \"value\", …}"))
-                }
-            },
-            _ => Err(Problem::new("the fields are not a JSON object").allowed("{\"name\": \"value\", …}")),
+            Value::String(written) if written.trim().is_empty() => Ok(None),
+            Value::String(written) => {
+                record_of(serde_json::from_str(&written).unwrap_or_default(), task, text)
+            }
+            value => record_of(value, task, text),
         },
         _ => Ok(Some(plain_text(&value)).filter(|text| !text.is_empty()).map(Answer::Text)),
     }
+}
+
+fn record_of(value: Value, task: &Task, text: &str) -> Result<Option<Answer>, Problem> {
+    let Value::Object(said) = value else {
+        return Err(Problem::new("the fields are not a JSON object").allowed("{\"name\": \"value\", …}"));
+    };
+    let record = task.record(&said, text).map_err(|wrong| wrong.problem(task))?;
+    Ok(Some(Answer::Fields(record)))
+}
+
+/// Takes over where values stand. Without `fields` beside them, what stands there is the record.
+fn marked(row: &mut LabelledRow, value: Value, task: &Task) -> Result<(), Problem> {
+    const SPANS: &str = "[{\"field\": \"name\", \"start\": 0, \"end\": 5}], counted in characters";
+    let value = match value {
+        Value::String(written) if written.trim().is_empty() => return Ok(()),
+        Value::String(written) => serde_json::from_str(&written).unwrap_or_default(),
+        value => value,
+    };
+    let Value::Array(spans) = value else {
+        return Err(Problem::new("the spans are not a JSON array").allowed(SPANS));
+    };
+    let text = &row.input.text;
+    let ends: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+    for span in &spans {
+        let number = |name: &str| span.get(name)?.as_u64().and_then(|at| usize::try_from(at).ok());
+        let (Some(field), Some(start), Some(end)) =
+            (span.get("field").and_then(Value::as_str), number("start"), number("end"))
+        else {
+            return Err(Problem::new(format!("`{}` is not a span", short(&span.to_string()))).allowed(SPANS));
+        };
+        if task.field(field).is_none() {
+            return Err(sprat_task::WrongRecord::Unknown { name: field.to_owned() }.problem(task));
+        }
+        let (Some(from), Some(to)) = (ends.get(start), ends.get(end).filter(|_| start < end)) else {
+            return Err(Problem::new(format!("there is no text from character {start} to {end}")).allowed(
+                format!("the text has {} characters; `end` is the one behind the last", ends.len() - 1),
+            ));
+        };
+        row.marks.push(Mark { field: field.to_owned(), bytes: *from..*to });
+    }
+    if row.gold.is_none() {
+        let record = task.record_of_marks(&row.marks, text).map_err(|wrong| wrong.problem(task))?;
+        row.gold = Some(Answer::Fields(record));
+    }
+    Ok(())
 }
 
 fn labels_of(value: Value, task: &Task) -> Result<Option<Answer>, Problem> {
@@ -173,6 +218,9 @@ fn known_label(text: &str, task: &Task) -> Result<Label, Problem> {
 }
 
 fn foreign(text: &str, task: &Task) -> Answer {
+    if !task.kind.has_labels() {
+        return Answer::Text(text.trim().to_owned());
+    }
     let label = Label::from(text.trim());
     if task.multi { Answer::labels([label]) } else { Answer::Label(label) }
 }

@@ -7,6 +7,8 @@ pub enum Role {
     Text,
     /// What a person says is right: a label, labels, fields or a text, by the kind of task.
     Label,
+    /// Where the values of a record stand in the text.
+    Spans,
     /// What the large model answered.
     Large,
     /// Where the large model's answer comes from: `measured`, `recorded`, `simulated`, `authored`.
@@ -21,8 +23,16 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 7] =
-        [Self::Text, Self::Label, Self::Large, Self::Provenance, Self::Session, Self::Time, Self::Weight];
+    pub const ALL: [Self; 8] = [
+        Self::Text,
+        Self::Label,
+        Self::Spans,
+        Self::Large,
+        Self::Provenance,
+        Self::Session,
+        Self::Time,
+        Self::Weight,
+    ];
 
     /// The role's place in an array of all roles.
     pub(crate) fn index(self) -> usize {
@@ -34,6 +44,7 @@ impl Role {
         match self {
             Self::Text => &["text", "input"],
             Self::Label => &["label", "labels", "gold", "fields"],
+            Self::Spans => &["spans"],
             Self::Large => &["large"],
             Self::Provenance => &["large_provenance", "provenance"],
             Self::Session => &["session", "session_id", "conversation_id", "conversation", "user", "user_id"],
@@ -67,7 +78,7 @@ impl Columns {
             Role::Large => self.large.as_deref(),
             Role::Session => self.session.as_deref(),
             Role::Time => self.time.as_deref(),
-            Role::Provenance | Role::Weight => None,
+            Role::Spans | Role::Provenance | Role::Weight => None,
         }
     }
 

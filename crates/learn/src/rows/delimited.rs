@@ -113,7 +113,7 @@ fn positions(header: &[String], columns: &Columns, labelled: bool) -> Result<Pos
     for role in Role::ALL {
         let needed = match role {
             Role::Text => true,
-            Role::Label => labelled && !has(Role::Large),
+            Role::Label => labelled && !has(Role::Large) && !has(Role::Spans),
             _ => false,
         };
         if !has(role) && (needed || columns.named(role).is_some()) {

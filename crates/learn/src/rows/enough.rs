@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use sprat_stats::binomial::least_n_with_zero_bad;
 use sprat_task::certificate::percent;
+use sprat_task::extract::align;
 use sprat_task::problem::list;
-use sprat_task::{Answer, Label, LabelledRow, Problem, Task};
+use sprat_task::{Answer, Kind, Label, LabelledRow, Problem, Task};
 
 use crate::split::MOST_FOR_CERTIFICATION;
 
@@ -29,6 +30,9 @@ pub fn check_enough(rows: &[LabelledRow], task: &Task) -> Result<Vec<String>, Pr
                 None => format!("at least {FEWEST_ROWS}"),
             })
             .hint("label more, or let the large model do it with `--teacher large`"));
+    }
+    if task.kind == Kind::Extract {
+        return Ok(of_fields(rows, labelled, to_certify, task));
     }
     if !task.kind.has_labels() {
         return Ok(Vec::new());
@@ -84,11 +88,49 @@ fn notices(
     if !rare.is_empty() {
         notices.push(format!("fewer than 5 rows are labelled {}", list(rare)));
     }
-    if let Some(least) = to_certify.filter(|least| (labelled as u64) < *least) {
+    notices.extend(too_few_to_certify(labelled, to_certify, task));
+    notices
+}
+
+fn too_few_to_certify(labelled: usize, to_certify: Option<u64>, task: &Task) -> Option<String> {
+    let least = to_certify.filter(|least| (labelled as u64) < *least)?;
+    Some(format!(
+        "{labelled} rows can't certify anything at {} error: at least {least} are needed",
+        percent(task.target.max_error)
+    ))
+}
+
+/// What there is to know of fields: those that rows don't have, and values that don't stand in their texts.
+fn of_fields(rows: &[LabelledRow], labelled: usize, to_certify: Option<u64>, task: &Task) -> Vec<String> {
+    let mut found = vec![(0_usize, 0_usize, 0_u64); task.fields.len()];
+    for row in rows {
+        let (Some(aligned), Some(Answer::Fields(record))) = (align(task, row), row.target()) else {
+            continue;
+        };
+        for (number, (field, (values, nowhere, first))) in task.fields.iter().zip(&mut found).enumerate() {
+            *values += usize::from(record.contains_key(&field.name));
+            if aligned.nowhere.contains(&number) {
+                *first = if *nowhere == 0 { row.line } else { *first };
+                *nowhere += 1;
+            }
+        }
+    }
+    let mut notices = Vec::new();
+    let names = task.fields.iter().map(|field| field.name.as_str());
+    let absent: Vec<&str> =
+        names.zip(&found).filter(|(_, (values, ..))| *values == 0).map(|(name, _)| name).collect();
+    if !absent.is_empty() {
+        notices.push(format!("no row has {}: the small models can't learn it", list(absent)));
+    }
+    for (field, (values, nowhere, first)) in
+        task.fields.iter().zip(&found).filter(|(_, (_, nowhere, _))| *nowhere > 0)
+    {
         notices.push(format!(
-            "{labelled} rows can't certify anything at {} error: at least {least} are needed",
-            percent(task.target.max_error)
+            "{nowhere} of {values} values of `{}` stand nowhere in their texts, the first in line {first}: such rows teach \
+             a tagger nothing, and count against it",
+            field.name
         ));
     }
+    notices.extend(too_few_to_certify(labelled, to_certify, task));
     notices
 }

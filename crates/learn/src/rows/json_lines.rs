@@ -97,7 +97,8 @@ fn cells_of(
     if !has[Role::Text.index()] {
         return Err(missing_column(columns.name_of(Role::Text), names()));
     }
-    if labelled && !has[Role::Label.index()] && !has[Role::Large.index()] {
+    let labels = [Role::Label, Role::Spans, Role::Large];
+    if labelled && !labels.iter().any(|role| has[role.index()]) {
         return Err(missing_column(columns.name_of(Role::Label), names()));
     }
     Ok(cells)

@@ -108,9 +108,8 @@ fn projected<R: ChunkReader + 'static>(
         }
     }
     let has = |role: Role| names.iter().any(|(known, _)| *known == role);
-    for (role, there) in
-        [(Role::Text, has(Role::Text)), (Role::Label, !labelled || has(Role::Label) || has(Role::Large))]
-    {
+    let is_labelled = [Role::Label, Role::Spans, Role::Large].into_iter().any(has);
+    for (role, there) in [(Role::Text, has(Role::Text)), (Role::Label, !labelled || is_labelled)] {
         if !there {
             return Err(missing_column(columns.name_of(role), found()).at(name, 0));
         }

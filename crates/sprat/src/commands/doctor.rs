@@ -172,6 +172,7 @@ fn usable(workspace: &Workspace, id: &ModelId, model: &ModelConfig, prices: &Pri
     match model {
         ModelConfig::Remote(remote) => remote_usable(workspace, id, remote, prices, !used_by.is_empty()),
         ModelConfig::Linear(_) => Check::ok("model", format!("{id}: linear, trained here")),
+        ModelConfig::Tagger(_) => Check::ok("model", format!("{id}: tagger, trained here")),
         #[cfg(feature = "encoder")]
         ModelConfig::Encoder(encoder) => encoder_usable(workspace, id, encoder, &used_by),
         _ => {

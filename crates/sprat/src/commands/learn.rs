@@ -8,7 +8,7 @@ use serde_json::json;
 use sprat_learn::learn::{LearnError, Learned, Order, Stage, learn};
 use sprat_learn::rows::captured::captured_rows;
 use sprat_learn::rows::{ReadOptions, RowSet, read_labelled};
-use sprat_task::{Guarantee, Input, Money, Problem, Status, Task, TrainError};
+use sprat_task::{Guarantee, Input, Kind, Money, Problem, Status, Task, TrainError};
 
 use crate::app::App;
 use crate::columns::ColumnNames;
@@ -71,7 +71,7 @@ pub struct Args {
 pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let workspace = app.workspace()?;
     let task = to_learn(workspace.task(&args.task)?, &args);
-    require_labels(&task)?;
+    require_learnable(&task)?;
     let models = Models::open(&workspace)?;
     let (sources, left_out) = models.sources(&task)?;
     let store = workspace.store()?;
@@ -119,12 +119,12 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
-fn require_labels(task: &Task) -> Result<(), Problem> {
-    if task.kind.has_labels() {
+fn require_learnable(task: &Task) -> Result<(), Problem> {
+    if task.kind.has_labels() || task.kind == Kind::Extract {
         return Ok(());
     }
     Err(Problem::new(format!("a task of kind `{}` can't be learned by this version", task.kind))
-        .allowed("classify, moderate"))
+        .allowed("classify, moderate, extract"))
 }
 
 /// The task as it is to be learned: traffic carries the large model's answers, so that the promise is agreement with

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use sprat_cascade::cache::CACHE;
 use sprat_models::hub::ModelSource;
 use sprat_models::hub::source::FORMS;
-use sprat_models::linear;
+use sprat_models::{linear, tagger};
 use sprat_task::names::is_plain_name;
 use sprat_task::problem::list;
 use sprat_task::{Problem, Source};
@@ -20,6 +20,8 @@ use super::{BUILT_IN, Faults, file};
 pub enum ModelConfig {
     /// Hashed n-grams and a linear classifier, trained here.
     Linear(Linear),
+    /// Finds fields in a text, trained here.
+    Tagger(Tagger),
     /// A small transformer that reads text into vectors, with a head trained here.
     Encoder(Encoder),
     /// A small language model on this machine.
@@ -30,6 +32,9 @@ pub enum ModelConfig {
 
 /// Settings of a linear model. Its seed is that of `[defaults]`.
 pub type Linear = linear::Config;
+
+/// Settings of a tagger. Its seed is that of `[defaults]`.
+pub type Tagger = tagger::Config;
 
 /// A model whose files are on this machine or can be fetched.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +48,7 @@ impl ModelConfig {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Linear(_) => "linear",
+            Self::Tagger(_) => "tagger",
             Self::Encoder(_) => "encoder",
             Self::Decoder(_) => "decoder",
             Self::Remote(_) => "remote",
@@ -51,8 +57,9 @@ impl ModelConfig {
 }
 
 /// The keys of each kind, as the structs below have them.
-pub const KEYS: [(&str, &[&str]); 4] = [
+pub const KEYS: [(&str, &[&str]); 5] = [
     ("linear", &["kind", "cost", "epochs", "tolerance", "balance", "in_scope_loss", "max_features"]),
+    ("tagger", &["kind", "epochs", "rate", "decay", "least_count", "max_features"]),
     ("encoder", encoder::KEYS),
     ("decoder", &["kind", "source"]),
     ("remote", remote::KEYS),
@@ -72,6 +79,16 @@ struct LinearTable {
     tolerance: Option<Spanned<f64>>,
     balance: Option<Spanned<f64>>,
     in_scope_loss: Option<Spanned<f64>>,
+    max_features: Option<Spanned<i64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TaggerTable {
+    epochs: Option<Spanned<i64>>,
+    rate: Option<Spanned<f64>>,
+    decay: Option<Spanned<f64>>,
+    least_count: Option<Spanned<i64>>,
     max_features: Option<Spanned<i64>>,
 }
 
@@ -111,6 +128,7 @@ pub(super) fn read(
     let rest = Spanned::new(span, DeValue::Table(own_keys(source, kind, table, faults)));
     match kind {
         "linear" => linear(source, source.parse_part(rest)?).map(ModelConfig::Linear),
+        "tagger" => tagger(source, source.parse_part(rest)?).map(ModelConfig::Tagger),
         "encoder" => encoder::read(source, name, source.parse_part(rest)?).map(ModelConfig::Encoder),
         "decoder" => local(source, name, source.parse_part(rest)?).map(ModelConfig::Decoder),
         _ => remote::read(source, name, rest).map(|remote| ModelConfig::Remote(Box::new(remote))),
@@ -140,9 +158,9 @@ fn kind(
             .allowed(list(kinds))
             .did_you_mean(word.get_ref(), kinds)
     })?;
-    if name.get_ref() == BUILT_IN && kind != "linear" {
+    if BUILT_IN.contains(&name.get_ref().as_ref()) && kind != name.get_ref() {
         return Err(source
-            .problem_at(&word, format!("`{BUILT_IN}` is the name of the linear model that is built in"))
+            .problem_at(&word, format!("`{0}` is the name of the {0} model that is built in", name.get_ref()))
             .hint(format!("give this {kind} another name")));
     }
     Ok(kind)
@@ -210,6 +228,33 @@ pub(super) fn share(
             .problem_at(value, format!("`{name}` = {} is out of range", value.get_ref()))
             .allowed("0 to 1")),
     }
+}
+
+fn tagger(source: &Source, table: TaggerTable) -> Result<Tagger, Problem> {
+    let defaults = Tagger::default();
+    let number = |name: &str, value: &Option<Spanned<f64>>, default: f32| match value {
+        None => Ok(default),
+        Some(value) if *value.get_ref() > 0.0 && *value.get_ref() <= 1.0 => Ok(*value.get_ref() as f32),
+        Some(value) => Err(source
+            .problem_at(value, format!("`{name}` = {} is out of range", value.get_ref()))
+            .allowed("more than 0 and at most 1")),
+    };
+    let whole = |name: &str, value: &Option<Spanned<i64>>, least, most| {
+        file::whole(source, name, value.as_ref(), least, most)
+    };
+    let small = |number: Option<u64>, default: u32| {
+        number.and_then(|number| u32::try_from(number).ok()).unwrap_or(default)
+    };
+    Ok(Tagger {
+        seed: defaults.seed,
+        epochs: small(whole("epochs", &table.epochs, 1, 1_000)?, defaults.epochs),
+        rate: number("rate", &table.rate, defaults.rate)?,
+        decay: number("decay", &table.decay, defaults.decay)?,
+        least_count: small(whole("least_count", &table.least_count, 1, 1_000)?, defaults.least_count),
+        max_features: whole("max_features", &table.max_features, 1_000, 10_000_000)?
+            .and_then(|most| usize::try_from(most).ok())
+            .unwrap_or(defaults.max_features),
+    })
 }
 
 fn local(source: &Source, name: &Spanned<DeString<'_>>, table: LocalTable) -> Result<Local, Problem> {

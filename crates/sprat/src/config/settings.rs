@@ -88,6 +88,13 @@ pub fn of_config(config: &Config, source: &Source, root: &std::path::Path) -> Ve
                 all.add(&["models", name, "in_scope_loss"], short(linear.in_scope_loss));
                 all.add(&["models", name, "max_features"], linear.max_features);
             }
+            ModelConfig::Tagger(tagger) => {
+                all.add(&["models", name, "epochs"], tagger.epochs);
+                all.add(&["models", name, "rate"], short(tagger.rate));
+                all.add(&["models", name, "decay"], short(tagger.decay));
+                all.add(&["models", name, "least_count"], tagger.least_count);
+                all.add(&["models", name, "max_features"], tagger.max_features);
+            }
             ModelConfig::Encoder(encoder) => {
                 all.add(&["models", name, "source"], encoder.source.to_string());
                 all.add(&["models", name, "fine_tune"], encoder.fine_tune);
@@ -183,6 +190,9 @@ pub fn of_task(task: &Task, source: &Source) -> Vec<Setting> {
         all.add(&["multi"], task.multi);
         let out_of_scope = task.out_of_scope.as_ref().map(|label| label.as_str().to_owned());
         all.add_or(&["out_of_scope"], out_of_scope, "no label means none of these");
+    }
+    if !task.fields.is_empty() {
+        all.add(&["fields"], json!(task.fields));
     }
     all.add(&["instructions"], task.instructions.clone());
     all.add(&["rungs"], json!(task.rungs));
