@@ -11,7 +11,10 @@ from .data import DataSet, Rows, write_csv
 
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", "target"))
 WORK = Path("target/bench")
-EXAMPLES = {"sprat-learn": ["split_rows", "certify_scores", "certify_recall", "linear_answers"], "sprat-models": ["encoder_speed", "linear_speed"]}
+EXAMPLES = {
+    "sprat-learn": ["split_rows", "certify_scores", "certify_recall", "linear_answers", "tagger_spans"],
+    "sprat-models": ["encoder_speed", "linear_speed"],
+}
 
 
 class Failed(Exception):
