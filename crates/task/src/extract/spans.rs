@@ -168,6 +168,8 @@ mod tests {
             (Date, json!("2018-12-25"), "on 25/12/2018 8:13 (25 Dec 2018)", &["25/12/2018", "25 Dec 2018"]),
             (Money, json!({"amount": 9, "currency": "MYR"}), "TOTAL RM 9.00 CASH 10.00 9", &["RM 9.00", "9"]),
             (Enum, json!("large"), "a Big one, not small", &["Big"]),
+            (Number, json!(7), "table for 7, 25 Dec 2018, name", &["7"]),
+            (Date, json!("2018-12-25"), "table for 7, 25 Dec 2018, name", &["25 Dec 2018"]),
         ] {
             let place = Place::new(text);
             let found: Vec<&str> =

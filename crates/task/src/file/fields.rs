@@ -96,14 +96,13 @@ fn field(source: &Source, table: &FieldTable) -> Result<Field, Problem> {
 
 fn check_name(source: &Source, name: &Spanned<String>) -> Result<(), Problem> {
     let text = name.get_ref();
-    let is_plain = (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
-    if is_plain {
+    let is_key = (1..=64).contains(&text.len()) && text.trim() == text && !text.contains(char::is_control);
+    if is_key {
         return Ok(());
     }
     Err(source
         .problem_at(name, format!("`{}` can't name a field", text.escape_debug()))
-        .allowed("1 to 64 letters, digits, `_`, `-` and `.`"))
+        .allowed("1 to 64 bytes without line breaks, no white space at the ends"))
 }
 
 fn kind_of(source: &Source, word: &Spanned<String>) -> Result<FieldType, Problem> {
@@ -116,10 +115,13 @@ fn kind_of(source: &Source, word: &Spanned<String>) -> Result<FieldType, Problem
     })
 }
 
+/// Where a key's value stands in the file, if it is there.
+type WrittenAt = Option<std::ops::Range<usize>>;
+
 /// Keys that only fields of some types have.
 fn check_keys(source: &Source, table: &FieldTable, kind: FieldType) -> Result<(), Problem> {
     use FieldType::{Date, Enum, List, Money, Number, Text};
-    let keys: [(&str, Option<std::ops::Range<usize>>, &[FieldType]); 6] = [
+    let keys: [(&str, WrittenAt, &[FieldType]); 6] = [
         ("pattern", table.pattern.as_ref().map(Spanned::span), &[Text, List]),
         ("values", table.values.as_ref().map(Spanned::span), &[Enum]),
         ("synonyms", table.synonyms.as_ref().map(Spanned::span), &[Enum]),

@@ -147,6 +147,11 @@ fn every_fault_says_what_where_and_what_would_be_right() {
             &["did you mean `text`?"],
         ),
         ("type = \"text\"\nreqired = true", "error: unknown key `reqired`", &["did you mean `required`?"]),
+        (
+            "type = \"text\"\n[[fields]]\nname = \" \"\ntype = \"text\"",
+            "error: ` ` can't name a field",
+            &["6:8"],
+        ),
         ("type = \"enum\"", "error: field `size` is an enum and lists no `values`", &["tickets.toml:3:8"]),
         (
             "type = \"enum\"\nvalues = [\"a\", \"A\"]",

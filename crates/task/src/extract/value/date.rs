@@ -6,6 +6,10 @@ use super::super::field::DateOrder;
 /// days and no order is declared.
 pub fn parse(text: &str, order: Option<DateOrder>) -> Option<String> {
     let lower = text.trim().to_lowercase();
+    // What stands before or after a date is no part of it.
+    if lower.starts_with(is_between) || lower.ends_with(is_between) {
+        return None;
+    }
     let parts: Vec<&str> = lower.split(is_between).filter(|part| !part.is_empty()).collect();
     let parts = match parts[..] {
         [weekday, ref rest @ ..] if is_weekday(weekday) => rest,

@@ -17,7 +17,7 @@ pub fn parse(text: &str, decimal: char) -> Option<f64> {
         return None;
     }
     let (whole, fraction) = split(text, decimal)?;
-    let digits = format!("{}.{}", without_groups(whole)?, if fraction.is_empty() { "0" } else { fraction });
+    let digits = format!("{}.{fraction}0", without_groups(whole)?);
     let number: f64 = digits.parse().ok()?;
     number.is_finite().then_some(if negative && number != 0.0 { -number } else { number })
 }
@@ -41,7 +41,8 @@ fn split(text: &str, decimal: char) -> Option<(&str, &str)> {
             let (whole, fraction) = (&text[..at], &text[at + 1..]);
             // The point's own mark stands nowhere else.
             let once = !whole.contains(char::from(text.as_bytes()[at]));
-            (once && all_digits(fraction)).then_some((whole, fraction))
+            // A point without digits behind it ends a sentence, or separates this number from what follows.
+            (once && !fraction.is_empty() && all_digits(fraction)).then_some((whole, fraction))
         }
     }
 }
