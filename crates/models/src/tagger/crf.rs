@@ -419,9 +419,9 @@ mod tests {
             let mut of_word = Vec::new();
             for at in 0..words {
                 beliefs.of_word(at, &mut of_word);
-                for tag in 0..TAGS {
+                for (tag, found) in of_word.iter().enumerate() {
                     let counted = share(&|spans| tags(spans, words, FIELDS)[at] == tag);
-                    prop_assert!((f64::from(of_word[tag]) - counted).abs() < 1e-3, "word {at} tag {tag}");
+                    prop_assert!((f64::from(*found) - counted).abs() < 1e-3, "word {at} tag {tag}");
                 }
             }
             for field in 0..FIELDS {

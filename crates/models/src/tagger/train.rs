@@ -60,6 +60,9 @@ pub struct Watch<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 
+/// A model, and what it sees in the rows of the fold that it wasn't fitted on.
+type Part = (TaggerModel, Vec<(usize, Tagged)>);
+
 /// Trains a model on all rows, and says of every row what a model sees in it that was fitted on the other folds only.
 pub fn fit_with_folds(
     rows: &[Row<'_>],
@@ -69,7 +72,7 @@ pub fn fit_with_folds(
     watch: Watch<'_>,
 ) -> Result<(TaggerModel, Vec<Tagged>), Cancelled> {
     let parts = 1 + folds.iter().max().map_or(0, |fold| fold + 1);
-    let fitted: Result<Vec<(TaggerModel, Vec<(usize, Tagged)>)>, Cancelled> = (0..parts)
+    let fitted: Result<Vec<Part>, Cancelled> = (0..parts)
         .into_par_iter()
         .map(|part| {
             // The first part is the model itself.
