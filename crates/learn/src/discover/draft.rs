@@ -77,7 +77,11 @@ impl<'a> Draft<'a> {
                 let mut labels = given.into_iter().map(|label| self.shape.labels[label].label.as_str());
                 if self.shape.multi { Some(labels.collect()) } else { labels.next().map(Value::from) }
             }
-            Kind::Extract => object(answer).map(Value::Object),
+            Kind::Extract => {
+                let mut record = object(answer)?;
+                record.retain(|name, _| self.candidate.fields.contains(name));
+                Some(Value::Object(record))
+            }
             Kind::Generate | Kind::Answer => Some(json!(answer)),
         }
     }
@@ -125,10 +129,13 @@ fn toml(candidate: &Candidate, large: Option<&str>, has_schema: bool, call: Opti
         &mut toml,
         "# Models that may answer, cheapest first, and where the ladder ends (a model of sprat.toml).",
     );
-    line(&mut toml, "rungs = [\"linear\"]");
+    line(&mut toml, &format!("rungs = [{}]", text(candidate.kind.usual_rung())));
     match large {
         Some(name) => line(&mut toml, &format!("large = {}", text(name))),
         None => line(&mut toml, "# large = \"large\""),
+    }
+    if candidate.kind == Kind::Extract {
+        fields(&mut toml, candidate);
     }
     line(&mut toml, "\n[target]");
     line(&mut toml, "# Of the answers a small model gives, at most this share may be wrong.");
@@ -146,6 +153,15 @@ fn toml(candidate: &Candidate, large: Option<&str>, has_schema: bool, call: Opti
         lowering(&mut toml, candidate, has_schema, call);
     }
     toml
+}
+
+fn fields(toml: &mut String, candidate: &Candidate) {
+    line(toml, "\n# Each is a text until you say more: number, date, money, enum (with its values) or list.");
+    for name in &candidate.fields {
+        line(toml, "[[fields]]");
+        line(toml, &format!("name = {}", text(name)));
+        line(toml, "type = \"text\"");
+    }
 }
 
 fn labels(toml: &mut String, candidate: &Candidate) {

@@ -9,7 +9,7 @@ use sprat_cascade::{Climbed, End, Reach};
 use sprat_learn::release::read_neighbours;
 use sprat_models::retrieval::NeighbourIndex;
 use sprat_store::Source;
-use sprat_task::{Context, Input, Outcome, Problem, Task};
+use sprat_task::{Answer, Context, Input, Outcome, Prediction, Problem, Task};
 
 use crate::app::App;
 use crate::evidence::qualified;
@@ -156,6 +156,9 @@ fn show(out: &Output, live: &Live, climbed: &Climbed, neighbours: &[Neighbour], 
         )),
         _ => out.line("no answer"),
     }
+    if let Some((_, prediction, _)) = &climbed.own {
+        fields(out, prediction);
+    }
     out.heading("Steps");
     let mut table = Table::new(["rung", "outcome", ">confidence", ">threshold", ">took", ">cost"]);
     for step in &climbed.steps {
@@ -198,6 +201,22 @@ fn show(out: &Output, live: &Live, climbed: &Climbed, neighbours: &[Neighbour], 
         qualified(live.provenance())
     ));
     out.line(format!("request {request}"));
+}
+
+/// Each field that a small model looked for, and how sure it is of it; nothing where the answer is no record.
+fn fields(out: &Output, prediction: &Prediction) {
+    let Answer::Fields(record) = &prediction.answer else { return };
+    out.heading("Fields");
+    let mut table = Table::new(["field", "value", ">confidence"]);
+    for (field, confidence) in &prediction.alternatives {
+        let value = match record.get(field.as_str()) {
+            None => "-".to_owned(),
+            Some(serde_json::Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+        };
+        table.row([field.to_string(), value, words::share(f64::from(confidence.0))]);
+    }
+    out.table(&table);
 }
 
 fn unanswered(app: &App, task: &Task, climbed: &Climbed) -> Failure {

@@ -10,6 +10,7 @@ mod deployment;
 mod doctor;
 #[cfg(feature = "encoder")]
 mod encoder;
+mod extract;
 mod house;
 mod interrupted;
 mod keys;
