@@ -19,7 +19,7 @@ pub mod config;
 mod dialect;
 pub mod examples;
 pub mod fields;
-mod http;
+pub(crate) mod http;
 mod line;
 mod meter;
 pub mod pace;

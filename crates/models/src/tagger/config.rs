@@ -1,5 +1,5 @@
 //! How is a tagger trained? The defaults are chosen once for all data sets; see
-//! `docs/decisions/0007-tagger.md` for what was measured.
+//! `docs/decisions/0011-tagger.md` for what was measured.
 
 use serde::{Deserialize, Serialize};
 

@@ -208,10 +208,13 @@ impl Trainer for TaggerTrainer {
             .save(&file)
             .map_err(|error| TrainError::Artifact(format!("{} can't be written: {error}", file.display())))?;
         let answer = |(row, tagged): (&LabelledRow, &Tagged)| {
-            attempt(prediction(task, &row.input.text, tagged, &model.header.calibration), Duration::ZERO)
+            Some(attempt(
+                prediction(task, &row.input.text, tagged, &model.header.calibration),
+                Duration::ZERO,
+            ))
         };
         let out_of_fold = rows.iter().zip(&tagged).map(answer).collect();
-        Ok(Fitted { model: self.open(task, &file)?, file: FILE.to_owned(), out_of_fold })
+        Ok(Fitted { model: self.open(task, &file)?, file: FILE.to_owned(), out_of_fold, told: None })
     }
 
     fn open(&self, task: &Task, file: &Path) -> Result<Arc<dyn Model>, TrainError> {
@@ -262,7 +265,7 @@ fn watched<T: Send>(
     let most = (models * config.epochs).max(1) as f32;
     let pass = |loss: f32| {
         let done = (passes.fetch_add(1, Ordering::Relaxed) + 1) as f32 / most;
-        let progress = Progress { done: done.min(1.0), loss: Some(loss) };
+        let progress = Progress { done: done.min(1.0), loss: Some(loss), rows_per_second: None };
         if (training.progress)(progress) == ControlFlow::Break(()) {
             cancelled.store(true, Ordering::Relaxed);
         }

@@ -122,7 +122,7 @@ fn repository(model: &ModelConfig) -> Option<&Repository> {
             ModelSource::Hub(repository) => Some(repository),
             ModelSource::Path(_) => None,
         },
-        ModelConfig::Linear(_) | ModelConfig::Remote(_) => None,
+        ModelConfig::Linear(_) | ModelConfig::Tagger(_) | ModelConfig::Remote(_) => None,
     }
 }
 

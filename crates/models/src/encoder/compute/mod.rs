@@ -9,7 +9,7 @@
 //! | How is one tile of such a product computed? | [`tile`] and a file for each sort of vector |
 //! | What stands between the products? | [`functions`] |
 //!
-//! What was tried and measured is in `docs/decisions/0008-the-encoders-arithmetic.md`.
+//! What was tried and measured is in `docs/decisions/0010-the-encoders-arithmetic.md`.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

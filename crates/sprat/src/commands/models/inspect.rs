@@ -9,7 +9,7 @@ use sprat_task::{Money, Price, Problem};
 
 use super::{Meant, failed, find, hub};
 use crate::app::App;
-use crate::config::{Encoder, Linear, Local, ModelConfig, Remote};
+use crate::config::{Encoder, Local, ModelConfig, Remote};
 use crate::failure::Failure;
 use crate::output::words;
 use crate::workspace::{Workspace, shown};
@@ -23,7 +23,22 @@ struct Told {
 pub fn run(written: &str, app: &App) -> Result<(), Failure> {
     let workspace = app.workspace_or_default()?;
     let told = match find(&workspace.config, written)? {
-        Meant::Declared(id, ModelConfig::Linear(linear)) => self::linear(id.as_str(), linear),
+        Meant::Declared(id, ModelConfig::Linear(linear)) => {
+            let what = "hashed word and character n-grams with a linear classifier, trained for each task";
+            let json = json!({
+                "model": id.as_str(), "kind": "linear", "max_features": linear.max_features, "cost": linear.cost,
+                "epochs": linear.epochs, "tolerance": linear.tolerance, "seed": linear.seed,
+            });
+            trained_here(id.as_str(), "linear", what, linear.max_features, json)
+        }
+        Meant::Declared(id, ModelConfig::Tagger(tagger)) => {
+            let what = "a conditional random field that marks fields word by word, trained for each task";
+            let json = json!({
+                "model": id.as_str(), "kind": "tagger", "max_features": tagger.max_features, "rate": tagger.rate,
+                "decay": tagger.decay, "epochs": tagger.epochs, "least_count": tagger.least_count, "seed": tagger.seed,
+            });
+            trained_here(id.as_str(), "tagger", what, tagger.max_features, json)
+        }
         Meant::Declared(id, ModelConfig::Remote(remote)) => self::remote(id.as_str(), remote, &workspace)?,
         Meant::Declared(
             id,
@@ -39,20 +54,16 @@ pub fn run(written: &str, app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
-fn linear(name: &str, linear: &Linear) -> Told {
-    let what = "hashed word and character n-grams with a linear classifier, trained for each task";
+fn trained_here(name: &str, kind: &str, what: &str, max_features: usize, json: Value) -> Told {
     Told {
         lines: vec![
             ("model", name.to_owned()),
-            ("kind", "linear".to_owned()),
+            ("kind", kind.to_owned()),
             ("what", what.to_owned()),
-            ("features", format!("at most {}", words::count(linear.max_features as u64))),
+            ("features", format!("at most {}", words::count(max_features as u64))),
             ("files", "none of its own: each release has its artefact".to_owned()),
         ],
-        json: json!({
-            "model": name, "kind": "linear", "max_features": linear.max_features, "cost": linear.cost,
-            "epochs": linear.epochs, "tolerance": linear.tolerance, "seed": linear.seed,
-        }),
+        json,
     }
 }
 

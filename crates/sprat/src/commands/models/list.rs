@@ -70,7 +70,7 @@ pub fn run(app: &App) -> Result<(), Failure> {
 fn declared(workspace: &Workspace, cache: &Cache) -> Vec<Declared> {
     let of = |(id, model): (&sprat_task::ModelId, &ModelConfig)| {
         let (from, here) = match model {
-            ModelConfig::Linear(_) => (None, None),
+            ModelConfig::Linear(_) | ModelConfig::Tagger(_) => (None, None),
             ModelConfig::Remote(remote) => {
                 let settings = &remote.settings;
                 (Some(format!("{} {}", settings.provider.word(), settings.model).trim().to_owned()), None)
