@@ -39,6 +39,17 @@ pub struct ObservedRow {
 }
 
 impl ObservedRow {
+    /// A row that nobody has answered yet: its labels, without the words of records.
+    pub fn unanswered(row: &LabelledRow) -> Self {
+        Self {
+            input: row.input.hash(),
+            gold: row.gold.as_ref().map(Answer::without_words),
+            large: row.large.as_ref().map(Answer::without_words),
+            said: Vec::new(),
+            seen: false,
+        }
+    }
+
     /// Whether an answer to this row is bad. A missing label counts as bad.
     pub fn is_bad(&self, guarantee: Guarantee, answer: &Answer) -> bool {
         match guarantee {
@@ -102,13 +113,7 @@ pub fn enter(rows: &[&LabelledRow], rungs: &[&Rung], attempts: &[&[Attempt]]) ->
     };
     rows.iter()
         .enumerate()
-        .map(|(index, row)| ObservedRow {
-            input: row.input.hash(),
-            gold: row.gold.as_ref().map(Answer::without_words),
-            large: row.large.as_ref().map(Answer::without_words),
-            said: said(index),
-            seen: false,
-        })
+        .map(|(index, row)| ObservedRow { said: said(index), ..ObservedRow::unanswered(row) })
         .collect()
 }
 
@@ -122,13 +127,7 @@ pub fn enter_unseen(
         let of_rungs: Vec<Option<&Attempt>> =
             attempts.iter().map(|attempts| attempts.get(index).and_then(Option::as_ref)).collect();
         let said = rungs.iter().zip(&of_rungs).map(|(rung, attempt)| say(rung, (*attempt)?));
-        ObservedRow {
-            input: row.input.hash(),
-            gold: row.gold.clone(),
-            large: row.large.clone(),
-            said: said.collect(),
-            seen: of_rungs.contains(&None),
-        }
+        ObservedRow { said: said.collect(), seen: of_rungs.contains(&None), ..ObservedRow::unanswered(row) }
     };
     rows.iter().enumerate().map(observed).collect()
 }

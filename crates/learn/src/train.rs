@@ -122,10 +122,10 @@ fn calibrate(
     let mut right = Vec::new();
     for (row, attempt) in rows.iter().zip(attempts) {
         let Some(prediction) = attempt.as_ref().and_then(Attempt::prediction) else { continue };
-        let judged = observed(row);
+        let judged = ObservedRow::unanswered(row);
         // A row that lacks the guarantee's own label still teaches by the label it has.
         let bad = if judged.is_labelled_for(guarantee) {
-            judged.is_bad(guarantee, &prediction.answer)
+            judged.is_bad(guarantee, &prediction.answer.without_words())
         } else {
             row.target() != Some(&prediction.answer)
         };
@@ -134,16 +134,6 @@ fn calibrate(
     }
     let head = RightHead::fit(&features, &right, RightHead::DEFAULT_L2);
     head.map(Calibrator::Head).map_err(|error| TrainError::Rows(error.to_string()))
-}
-
-fn observed(row: &LabelledRow) -> ObservedRow {
-    ObservedRow {
-        input: row.input.hash(),
-        gold: row.gold.clone(),
-        large: row.large.clone(),
-        said: Vec::new(),
-        seen: false,
-    }
 }
 
 /// The same calibrator, unsure wherever a category that must not be missed is neither flagged nor clear. Each category's
@@ -162,8 +152,10 @@ fn clear(
     let level = first_level(&task.target);
     let limit = |promised: &Recall| {
         let label = &promised.label;
-        let answered =
-            rows.iter().zip(attempts).filter(|(row, _)| observed(row).belongs_to(label, guarantee));
+        let answered = rows
+            .iter()
+            .zip(attempts)
+            .filter(|(row, _)| ObservedRow::unanswered(row).belongs_to(label, guarantee));
         let scored = answered.filter_map(|(_, attempt)| {
             let scores = categories(attempt.as_ref()?.prediction()?);
             let score = scores.iter().find(|score| score.name == label.as_str())?;

@@ -1,8 +1,8 @@
 //! What a release would have answered while it watched, in the numbers and words of every command.
 
 use serde::Serialize;
-use sprat_store::ShadowSums;
-use sprat_task::ReleaseId;
+use sprat_store::{ShadowSums, Totals};
+use sprat_task::{Money, ReleaseId};
 
 use crate::output::words;
 
@@ -18,6 +18,10 @@ pub struct Watched {
     agreement: Option<f64>,
     /// The same over every request, sure or not.
     agreement_of_all: Option<f64>,
+    /// What it would have saved: what the large model alone costs a request, by those of the task whose price is known,
+    /// for each that it would have answered. `None` where no price is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would_save_micro_usd: Option<Money>,
 }
 
 impl From<(ReleaseId, ShadowSums)> for Watched {
@@ -28,6 +32,7 @@ impl From<(ReleaseId, ShadowSums)> for Watched {
             coverage: sums.coverage(),
             agreement: sums.agreement(),
             agreement_of_all: sums.agreement_of_all(),
+            would_save_micro_usd: None,
         }
     }
 }
@@ -36,6 +41,16 @@ impl Watched {
     /// The headings of [`row`](Self::row).
     pub const COLUMNS: [&str; 6] =
         ["release", ">watched", ">would answer", ">same, of these", ">same, of all", ">skipped"];
+
+    /// The same, with what it would have saved of what these requests cost.
+    pub fn of_cost(mut self, served: &Totals) -> Self {
+        let priced = served.requests.saturating_sub(served.baseline_unknown);
+        let would = i128::from(served.baseline.micro()) * i128::from(self.sums.would_answer);
+        self.would_save_micro_usd = (priced > 0)
+            .then(|| i64::try_from(would / i128::from(priced)).ok().map(Money::from_micro))
+            .flatten();
+        self
+    }
 
     /// As cells of a table.
     pub fn row(&self) -> [String; 6] {
@@ -63,6 +78,9 @@ impl Watched {
         }
         if sums.all_compared > 0 {
             text += &format!("; of all its answers, sure or not, {of_all} the same");
+        }
+        if let Some(saved) = self.would_save_micro_usd {
+            text += &format!("; about {saved} it would have saved");
         }
         if sums.skipped > 0 {
             text += &format!("; {skipped} skipped for want of room");

@@ -41,6 +41,9 @@ struct Standing {
     canary: Option<Canary>,
     /// Watches, and what it would have answered so far.
     shadow: Option<Watched>,
+    /// What the live release would have answered while everything went to the large model (`sprat serve --shadow`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_shadow: Option<Watched>,
     /// What the certificate is worth now: `stale` where something it is bound to has changed.
     status: Status,
     sentence: String,
@@ -136,10 +139,6 @@ fn standing(
         Err(failure) => return Err(failure),
     };
     let beside = store.registry().beside(&task.name)?;
-    let watches = |id| {
-        let sums = store.shadow().of(&id)?;
-        Ok::<_, Failure>(Watched::from((id, sums)))
-    };
     let certificate = release.map(|release| release.certificate);
     let (status, sentence, mut next) = promise(store, task, certificate.as_ref(), &stale)?;
     if !whole {
@@ -147,7 +146,13 @@ fn standing(
     }
     let of = |spend| Filter { task: Some(task.name.clone()), spend: Some(spend), period: None };
     let served = store.ledger().totals(&of(Spend::Serving))?;
+    let watches = |id| {
+        let sums = store.shadow().of(&id)?;
+        Ok::<_, Failure>(Watched::from((id, sums)).of_cost(&served))
+    };
     let live = deployment.as_ref().map(|deployment| &deployment.live);
+    let in_shadow = live.map(|id| store.shadow().of(id)).transpose()?.filter(|sums| sums.requests > 0);
+    let in_shadow = live.cloned().zip(in_shadow).map(|watched| Watched::from(watched).of_cost(&served));
     let checks = live.map(|live| Checks::of(store, live, app.now_unix_ms())).transpose()?;
     if checks.as_ref().is_some_and(Checks::is_alarmed) {
         next = "see docs/guides/when-the-alarm-rings.md: it comes back by itself, or has to be learned again"
@@ -159,6 +164,7 @@ fn standing(
         live_since_unix_ms: deployment.as_ref().map(|deployment| deployment.since_unix_ms),
         canary: beside.canary,
         shadow: beside.shadow.map(watches).transpose()?,
+        in_shadow,
         status,
         sentence,
         certificate,
@@ -216,6 +222,9 @@ fn show(out: &Output, standing: &Standing) {
     }
     if let Some(watched) = &standing.shadow {
         out.sentence(format!("shadow: {}", watched.sentence()));
+    }
+    if let Some(watched) = &standing.in_shadow {
+        out.sentence(format!("in shadow: {}", watched.sentence()));
     }
     let mark = if standing.status == Status::Certified { Mark::Ok } else { Mark::Warn };
     out.check(mark, format!("{}: {}", standing.status, standing.sentence), None);

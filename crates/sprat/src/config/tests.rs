@@ -68,7 +68,13 @@ fn the_example_of_the_design_is_read() {
         config.models.iter().map(|(name, model)| (name.as_str(), model.kind())).collect();
     assert_eq!(
         kinds,
-        [("encoder", "encoder"), ("large", "remote"), ("linear", "linear"), ("small", "decoder")]
+        [
+            ("encoder", "encoder"),
+            ("large", "remote"),
+            ("linear", "linear"),
+            ("small", "decoder"),
+            ("tagger", "tagger")
+        ]
     );
     let ModelConfig::Remote(large) = &config.models["large"] else { panic!("`large` is remote") };
     assert_eq!(large.api_key, Some(KeySource::Env("OPENAI_API_KEY".into())));
@@ -80,7 +86,7 @@ fn an_empty_file_is_the_defaults_and_linear_is_built_in() {
     let config = read(&source("")).expect("empty is valid");
     assert_eq!((config.server, config.defaults), (Server::default(), Defaults::default()));
     assert_eq!((config.store.as_str(), config.prices), ("sqlite:.sprat/sprat.db", None));
-    assert_eq!(config.models.keys().map(ModelId::as_str).collect::<Vec<_>>(), ["linear"]);
+    assert_eq!(config.models.keys().map(ModelId::as_str).collect::<Vec<_>>(), ["linear", "tagger"]);
 }
 
 #[test]
@@ -152,7 +158,10 @@ fn each_fault_is_told_with_its_place_and_what_would_be_right() {
         ("models = 3\n", &["holds tables", "[models.NAME]"]),
         ("[models]\nlarge = \"gpt\"\n", &["`large` is not a table", "sprat.toml:2:1"]),
         ("[models.\"a b\"]\nkind = \"linear\"\n", &["`a b` can't name a model"]),
-        ("[models.m]\n", &["doesn't say its `kind`", "sprat.toml:1:9", "linear, encoder, decoder, remote"]),
+        (
+            "[models.m]\n",
+            &["doesn't say its `kind`", "sprat.toml:1:9", "linear, tagger, encoder, decoder, remote"],
+        ),
         ("[models.m]\nkind = \"remot\"\n", &["not a kind of model", ":2:8", "did you mean `remote`?"]),
         ("[models.linear]\nkind = \"encoder\"\nsource = \"hf:a/b\"\n", &["built in", "another name"]),
         ("[models.m]\nkind = \"linear\"\nprovider = \"openai\"\n", &["belongs to kind = \"remote\"", ":3:1"]),
