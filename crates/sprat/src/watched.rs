@@ -18,8 +18,7 @@ pub struct Watched {
     agreement: Option<f64>,
     /// The same over every request, sure or not.
     agreement_of_all: Option<f64>,
-    /// What it would have saved: what the large model alone costs a request, by those of the task whose price is known,
-    /// for each that it would have answered. `None` where no price is known.
+    /// What it would have saved ([`ShadowSums::saving`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     would_save_micro_usd: Option<Money>,
 }
@@ -44,11 +43,7 @@ impl Watched {
 
     /// The same, with what it would have saved of what these requests cost.
     pub fn of_cost(mut self, served: &Totals) -> Self {
-        let priced = served.requests.saturating_sub(served.baseline_unknown);
-        let would = i128::from(served.baseline.micro()) * i128::from(self.sums.would_answer);
-        self.would_save_micro_usd = (priced > 0)
-            .then(|| i64::try_from(would / i128::from(priced)).ok().map(Money::from_micro))
-            .flatten();
+        self.would_save_micro_usd = self.sums.saving(served);
         self
     }
 

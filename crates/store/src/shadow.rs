@@ -2,10 +2,11 @@
 
 use rusqlite::{Connection, Row, named_params};
 use serde::Serialize;
-use sprat_task::{ReleaseId, TaskName};
+use sprat_task::{Money, ReleaseId, TaskName};
 
 use crate::columns::{count, signed};
 use crate::error::{Fault, StoreError};
+use crate::ledger::Totals;
 use crate::store::Store;
 
 /// What is remembered of releases that watched.
@@ -58,6 +59,17 @@ impl ShadowSums {
     /// The same over every request, sure or not.
     pub fn agreement_of_all(&self) -> Option<f64> {
         share(self.all_agreed, self.all_compared)
+    }
+
+    /// What it would have saved: what the large model alone costs a request, by those served whose price is known, for each
+    /// that it would have answered. `None` where no price is known.
+    pub fn saving(&self, served: &Totals) -> Option<Money> {
+        let priced = served.requests.saturating_sub(served.baseline_unknown);
+        if priced == 0 {
+            return None;
+        }
+        let all = i128::from(served.baseline.micro()) * i128::from(self.would_answer);
+        i64::try_from(all / i128::from(priced)).ok().map(Money::from_micro)
     }
 
     /// Both together.
