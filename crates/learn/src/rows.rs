@@ -25,7 +25,6 @@ pub mod lines;
 pub(crate) mod parquet_rows;
 pub mod record;
 pub mod source;
-pub mod time;
 
 use cells::{Cells, Row, row_of};
 use columns::Columns;

@@ -1,6 +1,28 @@
-//! On which day and in which month is a moment? In UTC, by the proleptic Gregorian calendar.
-//!
-//! Days to dates and back after Howard Hinnant, "chrono-compatible low-level date algorithms".
+//! On which day and in which month is a moment? In UTC. And what days and months are called, in English.
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+
+/// The months, in order.
+pub const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
+/// The days of a week.
+pub const WEEKDAYS: [&str; 7] =
+    ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 /// Milliseconds in a day.
 pub const DAY_MS: i64 = 86_400_000;
@@ -12,44 +34,27 @@ pub fn start_of_day(unix_ms: i64) -> i64 {
 
 /// The first millisecond of the month.
 pub fn start_of_month(unix_ms: i64) -> i64 {
-    let (year, month, _) = date(unix_ms);
-    day_number(year, month, 1).saturating_mul(DAY_MS)
+    midnight(date(unix_ms).first_of_month())
 }
 
 /// The first millisecond of the month after.
 pub fn start_of_next_month(unix_ms: i64) -> i64 {
-    let (year, month, _) = date(unix_ms);
-    let (year, month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
-    day_number(year, month, 1).saturating_mul(DAY_MS)
+    midnight(date(unix_ms).first_of_month().saturating_add(1.month()))
 }
 
 /// The day as people write it: `2026-11-21`.
 pub fn day(unix_ms: i64) -> String {
-    let (year, month, day) = date(unix_ms);
-    format!("{year:04}-{month:02}-{day:02}")
+    date(unix_ms).to_string()
 }
 
-/// Year, month from 1, day from 1.
-fn date(unix_ms: i64) -> (i64, i64, i64) {
-    // Counted from 0000-03-01, so that a leap day ends its year and an era of 400 years has 146,097 days.
-    let days = unix_ms.div_euclid(DAY_MS) + 719_468;
-    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+/// A moment before the year -9999 or after 9999 counts as the first or the last.
+fn date(unix_ms: i64) -> Date {
+    let nearest = if unix_ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    TimeZone::UTC.to_datetime(Timestamp::from_millisecond(unix_ms).unwrap_or(nearest)).date()
 }
 
-/// Days since 1970-01-01.
-fn day_number(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let from_march = if month > 2 { month - 3 } else { month + 9 };
-    let of_year = (153 * from_march + 2) / 5 + day - 1;
-    let of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year;
-    era * 146_097 + of_era - 719_468
+fn midnight(date: Date) -> i64 {
+    TimeZone::UTC.to_timestamp(date.into()).map_or(i64::MAX, Timestamp::as_millisecond)
 }
 
 #[cfg(test)]
@@ -76,10 +81,9 @@ mod tests {
     }
 
     #[test]
-    fn every_day_of_four_centuries_comes_back_from_its_date() {
-        for number in -36_525..109_575 {
-            let (year, month, day) = date(number * DAY_MS);
-            assert_eq!(day_number(year, month, day), number);
-        }
+    fn a_moment_beyond_the_calendar_is_its_edge() {
+        assert_eq!(day(i64::MAX), "9999-12-30");
+        assert_eq!(day(i64::MIN), "-009999-01-02");
+        assert!(start_of_next_month(i64::MAX) > start_of_month(i64::MAX));
     }
 }

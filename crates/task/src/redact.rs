@@ -64,16 +64,20 @@ impl Redaction {
     }
 }
 
-/// The text with these sorts of things blanked out.
+/// The text with these sorts of things blanked out. What a blanked neighbour hid (a telephone number can end where an
+/// account's begins, in the middle of a word) is looked for again, until nothing is found: blanking out twice changes nothing.
 pub fn redact(text: &str, sorts: &[Redaction]) -> String {
     let mut chars: Vec<char> = text.chars().collect();
-    for sort in Redaction::ALL.into_iter().filter(|sort| sorts.contains(sort)) {
-        let found = sort.find(&chars);
-        if !found.is_empty() {
-            chars = replaced(&chars, &found, sort.word());
+    loop {
+        let blanked = Redaction::ALL
+            .into_iter()
+            .filter(|sort| sorts.contains(sort))
+            .fold(chars.clone(), |text, sort| replaced(&text, &sort.find(&text), sort.word()));
+        if blanked == chars {
+            return chars.into_iter().collect();
         }
+        chars = blanked;
     }
-    chars.into_iter().collect()
 }
 
 /// Whether something was blanked out of a text.

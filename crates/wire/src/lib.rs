@@ -10,6 +10,7 @@
 //! | Which events are in these bytes? | [`sse`] |
 //! | Which call does this line of a log record? | [`log`] |
 //! | What does a client tell us about an earlier answer? | [`feedback`] |
+//! | When was it? | [`time`] |
 //! | What of a body can be changed without touching the rest? | [`RawObject`] |
 //!
 //! Three habits hold throughout. A field we do not know stays in `rest`, in the order it came. A name we do not
@@ -29,6 +30,7 @@ pub mod openai;
 mod raw;
 pub mod sse;
 mod text_or_list;
+pub mod time;
 
 pub use body::{BodyError, parse_body};
 pub use log::{LogCall, LogLineError, parse_log_line};

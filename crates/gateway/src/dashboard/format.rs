@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 
 use askama::filters::HtmlSafe;
+use jiff::Timestamp;
 pub use sprat_task::certificate::count;
 use sprat_task::{Money, Provenance};
 
@@ -155,11 +156,9 @@ impl When {
 
 impl fmt::Display for When {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, ms) = (self.unix_ms.div_euclid(86_400_000), self.unix_ms.rem_euclid(86_400_000));
-        let (year, month, day) = civil(days);
-        let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-        let date = format!("{year:04}-{month:02}-{day:02}");
-        let clock = format!("{hour:02}:{minute:02}:{second:02}");
+        let Ok(time) = Timestamp::from_millisecond(self.unix_ms) else { return f.write_str("unknown") };
+        let date = time.strftime("%Y-%m-%d");
+        let clock = time.strftime("%H:%M:%S").to_string();
         let (style, text) = match self.style {
             Style::Second => ("second", format!("{date} {clock} UTC")),
             Style::Minute => ("minute", format!("{date} {} UTC", &clock[..5])),
@@ -171,18 +170,6 @@ impl fmt::Display for When {
 
 // Digits and our own words only.
 impl HtmlSafe for When {}
-
-/// Year, month and day of a number of days since 1970 (H. Hinnant, "chrono-compatible low-level date algorithms").
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
 
 #[cfg(test)]
 mod tests {

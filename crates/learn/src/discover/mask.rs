@@ -1,5 +1,7 @@
 //! What two texts made from one template have in common: the text with its variable parts blanked out.
 
+use sprat_task::calendar::{MONTHS, WEEKDAYS};
+
 /// Quoted texts at least this long, in characters, are taken for something filled in. Shorter ones are mostly the
 /// words an answer may consist of, and those tell tasks apart.
 const LONG_QUOTE: usize = 16;
@@ -77,31 +79,12 @@ fn is_email(core: &str) -> bool {
 
 /// Digits in three parts, or the name of a month or a weekday.
 fn is_date(core: &str) -> bool {
-    const NAMES: [&str; 19] = [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
-    ];
     let starts_with_digit = core.starts_with(|c: char| c.is_ascii_digit());
     let only_date_signs = core.chars().all(|c| c.is_ascii_digit() || "-/.:TZ+".contains(c));
     let parts = core.split(['-', '/', '.', ':', 'T']).filter(|part| !part.is_empty()).count();
-    (starts_with_digit && only_date_signs && parts >= 3) || NAMES.contains(&core.to_lowercase().as_str())
+    let lower = core.to_lowercase();
+    let named = MONTHS.iter().chain(&WEEKDAYS).any(|name| *name == lower);
+    (starts_with_digit && only_date_signs && parts >= 3) || named
 }
 
 fn is_identifier(core: &str) -> bool {

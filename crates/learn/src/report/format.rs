@@ -2,8 +2,6 @@
 
 use sprat_task::Money;
 
-use crate::rows::time::to_rfc3339;
-
 /// What stands where nothing is known.
 pub const UNKNOWN: &str = "unknown";
 
@@ -82,10 +80,9 @@ pub fn bytes(bytes: u64) -> String {
 
 /// A moment to the minute: `2026-11-20 10:15 UTC`.
 pub fn moment(unix_ms: i64) -> String {
-    let written = to_rfc3339(unix_ms);
-    match written.split_once('T') {
-        Some((date, clock)) => format!("{date} {} UTC", clock.get(..5).unwrap_or(clock)),
-        None => written,
+    match jiff::Timestamp::from_millisecond(unix_ms) {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        Err(_) => "unknown".to_owned(),
     }
 }
 
@@ -165,8 +162,13 @@ mod tests {
 
     #[test]
     fn any_moment_can_be_written() {
-        for unix_ms in [i64::MIN, -1, 0, i64::MAX] {
-            assert!(moment(unix_ms).ends_with(" UTC"), "{unix_ms}");
+        for (unix_ms, written) in [
+            (i64::MIN, "unknown"),
+            (-1, "1969-12-31 23:59 UTC"),
+            (0, "1970-01-01 00:00 UTC"),
+            (i64::MAX, "unknown"),
+        ] {
+            assert_eq!(moment(unix_ms), written, "{unix_ms}");
         }
     }
 

@@ -8,9 +8,9 @@ use arrow_array::types::{
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_schema::{DataType, TimeUnit};
+use jiff::Timestamp;
 use serde_json::{Map, Number, Value};
-
-use super::time;
+use sprat_task::calendar::DAY_MS;
 
 /// Whether [`value_at`] can give every value of a type.
 pub fn is_readable(kind: &DataType) -> bool {
@@ -70,9 +70,8 @@ pub fn value_at(array: &dyn Array, row: usize) -> Value {
             Value::String(array.as_primitive::<arrow_array::types::Decimal128Type>().value_as_string(row))
         }
         DataType::Date32 => {
-            let days = i64::from(array.as_primitive::<Date32Type>().value(row));
-            let text = time::to_rfc3339(days * 86_400_000);
-            Value::String(text.split('T').next().unwrap_or(&text).to_owned())
+            let days = array.as_primitive::<Date32Type>().value(row);
+            written(i64::from(days) * DAY_MS, "%Y-%m-%d").unwrap_or_else(|| days.into())
         }
         DataType::Timestamp(unit, _) => timestamp(array, *unit, row),
         DataType::Utf8 => array.as_string::<i32>().value(row).into(),
@@ -126,10 +125,13 @@ fn timestamp(array: &dyn Array, unit: TimeUnit, row: usize) -> Value {
         }
     };
     let (seconds, rest) = (value.div_euclid(per_second), value.rem_euclid(per_second));
-    let whole = time::to_rfc3339(seconds.saturating_mul(1000));
-    let whole = whole.split('.').next().unwrap_or(&whole);
-    Value::String(match digits {
-        0 => format!("{whole}Z"),
-        digits => format!("{whole}.{rest:0digits$}Z"),
-    })
+    let fraction = if digits == 0 { String::new() } else { format!(".{rest:0digits$}") };
+    written(seconds.saturating_mul(1000), &format!("%Y-%m-%dT%H:%M:%S{fraction}Z"))
+        .unwrap_or_else(|| value.into())
+}
+
+/// A moment in UTC; `None` outside the years that have four digits and a sign.
+fn written(unix_ms: i64, form: &str) -> Option<Value> {
+    let time = Timestamp::from_millisecond(unix_ms).ok()?;
+    Some(Value::String(time.strftime(form).to_string()))
 }

@@ -4,9 +4,9 @@ use serde_json::Value;
 use sprat_task::extract::Mark;
 use sprat_task::problem::list;
 use sprat_task::{Answer, Kind, Label, LabelledRow, Problem, Provenance, Task};
+use sprat_wire::time;
 
 use super::columns::Role;
-use super::time;
 
 /// The cells of one row that matter, as JSON values; CSV's and Parquet's texts are JSON strings here.
 #[derive(Clone, Debug, Default)]
@@ -259,7 +259,7 @@ fn time_of(value: &Value) -> Result<Option<i64>, Problem> {
     if text.trim().is_empty() {
         return Ok(None);
     }
-    time::unix_ms(&text).map(Some).ok_or_else(|| {
+    time::of_text(&text).map(Some).ok_or_else(|| {
         Problem::new(format!("`{}` is not a time", short(&text)))
             .allowed("2026-11-20T10:15:00Z, or seconds or milliseconds since 1970")
     })

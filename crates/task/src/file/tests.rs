@@ -1,5 +1,6 @@
 use super::*;
 use crate::prediction::Answer;
+use crate::target::Guarantee;
 use crate::task::Last;
 
 const DESIGN_EXAMPLE: &str = r#"

@@ -141,6 +141,12 @@ fn luhn_digit(digits: &[u32]) -> u32 {
         .expect("one of ten fits")
 }
 
+#[test]
+fn what_a_blanked_neighbour_hid_is_found() {
+    assert_eq!(redact("0000 0000 1GB82WEST12345698765432", &Redaction::ALL), "[phone][iban]");
+    assert_eq!(redact("https://ada:hunter2@example.org", &Redaction::ALL), "https://[secret]@example.org");
+}
+
 proptest! {
     #[test]
     fn what_was_redacted_stays_as_it_is(text in texts()) {

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::time::unix_ms;
 use crate::Object;
 use crate::lenient::count_of;
 use crate::openai::chat::{PromptTokensDetails, Usage};
+use crate::time::unix_ms;
 
 const CREATED: [&str; 13] = [
     "created_at",

@@ -16,7 +16,6 @@ mod answer;
 mod fields;
 mod line;
 mod prompt;
-mod time;
 
 pub use line::{parse_log_bytes, parse_log_line};
 

@@ -1,6 +1,9 @@
 //! Days as people write them. Months by name are English.
 
+use jiff::civil::Date;
+
 use super::super::field::DateOrder;
+use crate::calendar::{MONTHS, WEEKDAYS};
 
 /// The day that a text is, as ISO 8601 has it: `2026-11-21`. `None` where it is none, names no year, or could be two
 /// days and no order is declared.
@@ -23,7 +26,9 @@ pub fn parse(text: &str, order: Option<DateOrder>) -> Option<String> {
         (None, None) => numeric([first, second, third], order)?,
         (Some(_), Some(_)) => return None,
     };
-    ((1..=days_in(year, month)?).contains(&day)).then(|| format!("{year:04}-{month:02}-{day:02}"))
+    let number = |number: u32| i8::try_from(number).ok();
+    let date = Date::new(i16::try_from(year).ok()?, number(month)?, number(day)?).ok()?;
+    Some(date.to_string())
 }
 
 fn is_between(character: char) -> bool {
@@ -72,21 +77,6 @@ fn day(text: &str) -> Option<u32> {
     digits.parse().ok().filter(|_| digits.len() <= 2)
 }
 
-const MONTHS: [&str; 12] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
-
 /// A month by its name, or by the first three letters of it.
 fn month(text: &str) -> Option<u32> {
     let named = |name: &&str| {
@@ -98,16 +88,5 @@ fn month(text: &str) -> Option<u32> {
 }
 
 fn is_weekday(text: &str) -> bool {
-    let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-    text.len() >= 3 && days.iter().any(|day| *day == text || (text.len() <= 5 && day.starts_with(text)))
-}
-
-fn days_in(year: u32, month: u32) -> Option<u32> {
-    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => Some(31),
-        4 | 6 | 9 | 11 => Some(30),
-        2 => Some(if leap { 29 } else { 28 }),
-        _ => None,
-    }
+    text.len() >= 3 && WEEKDAYS.iter().any(|day| *day == text || (text.len() <= 5 && day.starts_with(text)))
 }
