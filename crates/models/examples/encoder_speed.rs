@@ -1,6 +1,6 @@
 //! How long does an encoder take?
 //!
-//! `encoder_speed MODEL THREADS SHAPES [TEXTS]` computes made-up tokens in each of the shapes, a JSON list of
+//! `encoder_speed MODEL PRECISION THREADS SHAPES [TEXTS]` computes made-up tokens in each of the shapes, a JSON list of
 //! `{"texts", "tokens", "repeats"}`, then the vectors of the lines of a file, and prints one JSON object.
 
 use std::fs;
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sprat_models::encoder::Encoder;
+use sprat_models::encoder::{Encoder, Precision};
 
 #[derive(Deserialize)]
 struct Shape {
@@ -20,10 +20,11 @@ struct Shape {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, threads, shapes, texts @ ..] = arguments.as_slice() else {
-        return Err("usage: encoder_speed MODEL THREADS SHAPES [TEXTS]".into());
+    let [model, precision, threads, shapes, texts @ ..] = arguments.as_slice() else {
+        return Err("usage: encoder_speed MODEL f32|bf16 THREADS SHAPES [TEXTS]".into());
     };
-    let encoder = Encoder::open(Path::new(model))?;
+    let precision: Precision = serde_json::from_value(precision.as_str().into())?;
+    let encoder = Encoder::open(Path::new(model), precision)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.parse()?).build()?;
     let shapes: Vec<Shape> = serde_json::from_str(shapes)?;
     let shapes: Vec<Value> = pool.install(|| shapes.iter().map(|shape| of_shape(&encoder, shape)).collect());

@@ -43,7 +43,7 @@ fn open(workspace: &Workspace, id: &ModelId, declared: &Declared) -> Result<Enco
         Place::Folder(folder) => folder,
         Place::Missing(why) => return Err(Problem::new(why)),
     };
-    let encoder = sprat_models::encoder::Encoder::open(&folder)?;
+    let encoder = sprat_models::encoder::Encoder::open(&folder, declared.precision())?;
     let embedder = Embedder::start(Arc::new(encoder), &Sharing::default())?;
     Ok(Encoder { id: id.clone(), embed: Arc::new(embedder) })
 }

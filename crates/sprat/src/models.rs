@@ -150,6 +150,7 @@ impl<'a> Models<'a> {
             epochs: encoder.epochs,
             learning_rate: encoder.learning_rate,
             balance: encoder.balance,
+            precision: encoder.precision(),
             in_scope_loss: encoder.in_scope_loss,
         };
         EncoderTrainer::new(id.clone(), place(&self.workspace.root, &encoder.source), config)

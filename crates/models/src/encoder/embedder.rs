@@ -320,7 +320,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         super::super::tiny::write(folder.path(), 7).unwrap();
         std::fs::remove_file(folder.path().join("modules.json")).unwrap();
-        let encoder = Arc::new(Encoder::open(folder.path()).unwrap());
+        let encoder = Arc::new(Encoder::open(folder.path(), super::super::Precision::F32).unwrap());
         let texts = ["where is my card", "refund"];
         let mut expected = encoder.encode(&texts).unwrap();
         expected.iter_mut().for_each(|vector| to_unit_length(vector));

@@ -5,7 +5,7 @@ use std::path::Path;
 use rayon::prelude::*;
 use sprat_task::{ModelError, Problem};
 
-use super::compute::Cpu;
+use super::compute::{Cpu, Precision};
 use super::network::{Network, States};
 use super::{Checkpoint, Pooling, SentenceConfig, Tokenizer};
 
@@ -30,18 +30,18 @@ impl Encoder {
     ///
     /// # Errors
     /// As [`Checkpoint::open`].
-    pub fn open(folder: &Path) -> Result<Self, Problem> {
-        Checkpoint::open(folder).map(Self::of)
+    pub fn open(folder: &Path, precision: Precision) -> Result<Self, Problem> {
+        Checkpoint::open(folder).map(|checkpoint| Self::of(checkpoint, precision))
     }
 
     /// Packs a checkpoint's weights for this machine.
-    pub fn of(checkpoint: Checkpoint) -> Self {
-        Self::on(Cpu::detect(), checkpoint)
+    pub fn of(checkpoint: Checkpoint, precision: Precision) -> Self {
+        Self::on(Cpu::detect(), checkpoint, precision)
     }
 
     /// The same, for vectors narrower than the widest.
-    pub(super) fn on(cpu: Cpu, checkpoint: Checkpoint) -> Self {
-        let network = Network::on(cpu, &checkpoint.config, &checkpoint.weights);
+    pub(super) fn on(cpu: Cpu, checkpoint: Checkpoint, precision: Precision) -> Self {
+        let network = Network::on(cpu, &checkpoint.config, &checkpoint.weights, precision);
         Self { tokenizer: checkpoint.tokenizer, sentence: checkpoint.sentence, network }
     }
 

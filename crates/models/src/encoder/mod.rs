@@ -33,6 +33,7 @@ pub mod tokenizer;
 pub mod weights;
 
 pub use checkpoint::Checkpoint;
+pub use compute::Precision;
 pub use config::{Activation, EncoderConfig};
 pub use embedder::{Embedder, Sharing};
 pub use encoder::{Encoded, Encoder};

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::compute::{Block, Cpu, Lines, Matrix, Plus, Sides, Then, stride};
+use super::compute::{Block, Cpu, Lines, Matrix, Plus, Precision, Sides, Then, stride};
 use super::{Activation, EncoderConfig, Weights};
 
 /// A network whose weights are packed for this machine's processor.
@@ -64,12 +64,12 @@ struct Strip<'a> {
 
 impl Network {
     /// Packs weights for this machine's processor.
-    pub fn new(config: &EncoderConfig, weights: &Weights) -> Self {
-        Self::on(Cpu::detect(), config, weights)
+    pub fn new(config: &EncoderConfig, weights: &Weights, precision: Precision) -> Self {
+        Self::on(Cpu::detect(), config, weights, precision)
     }
 
     /// The same, for vectors narrower than the widest.
-    pub(super) fn on(cpu: Cpu, config: &EncoderConfig, weights: &Weights) -> Self {
+    pub(super) fn on(cpu: Cpu, config: &EncoderConfig, weights: &Weights, precision: Precision) -> Self {
         let hidden = config.hidden;
         let segment = &weights.get("embeddings.token_type_embeddings.weight")[..hidden];
         let positions = weights.get("embeddings.position_embeddings.weight").chunks_exact(hidden);
@@ -80,7 +80,9 @@ impl Network {
             words: weights.get("embeddings.word_embeddings.weight").to_vec(),
             positions: positions.collect(),
             embedding_norm: Norm::of(weights, "embeddings.LayerNorm"),
-            layers: (0..config.layers).map(|layer| Layer::pack(config, weights, layer)).collect(),
+            layers: (0..config.layers)
+                .map(|layer| Layer::pack(cpu, precision, config, weights, layer))
+                .collect(),
         }
     }
 
@@ -207,7 +209,7 @@ impl Network {
 }
 
 impl Layer {
-    fn pack(config: &EncoderConfig, weights: &Weights, layer: usize) -> Self {
+    fn pack(cpu: Cpu, precision: Precision, config: &EncoderConfig, weights: &Weights, layer: usize) -> Self {
         let name = |part: &str| format!("encoder.layer.{layer}.{part}");
         let weight = |part: &str| weights.get(&name(&format!("{part}.weight")));
         let bias = |part: &str| weights.get(&name(&format!("{part}.bias")));
@@ -218,12 +220,13 @@ impl Layer {
             part("attention.self.key", 1.0),
             part("attention.self.value", 1.0),
         ];
+        let pack = |inputs, parts: &[_]| Matrix::pack(cpu, precision, inputs, parts);
         Self {
-            attention: Matrix::pack(hidden, &attention),
-            attention_output: Matrix::pack(hidden, &[part("attention.output.dense", 1.0)]),
+            attention: pack(hidden, &attention),
+            attention_output: pack(hidden, &[part("attention.output.dense", 1.0)]),
             attention_norm: Norm::of(weights, &name("attention.output.LayerNorm")),
-            intermediate: Matrix::pack(hidden, &[part("intermediate.dense", 1.0)]),
-            output: Matrix::pack(config.intermediate, &[part("output.dense", 1.0)]),
+            intermediate: pack(hidden, &[part("intermediate.dense", 1.0)]),
+            output: pack(config.intermediate, &[part("output.dense", 1.0)]),
             output_norm: Norm::of(weights, &name("output.LayerNorm")),
         }
     }

@@ -22,21 +22,38 @@ pub struct Encoder {
     pub learning_rate: f32,
     /// How far rare labels are lifted.
     pub balance: f32,
+    /// How finely it computes where it answers: one of [`PRECISION`].
+    pub precision: &'static str,
     /// Share of right answers that may be given up to refuse what is out of scope.
     pub in_scope_loss: f32,
 }
 
+#[cfg(feature = "encoder")]
+impl Encoder {
+    /// How finely it computes where it answers.
+    pub fn precision(&self) -> sprat_models::encoder::Precision {
+        match self.precision {
+            "bf16" => sprat_models::encoder::Precision::Bf16,
+            _ => sprat_models::encoder::Precision::F32,
+        }
+    }
+}
+
 /// The keys.
 pub const KEYS: &[&str] =
-    &["kind", "source", "fine_tune", "epochs", "learning_rate", "balance", "in_scope_loss"];
+    &["kind", "source", "precision", "fine_tune", "epochs", "learning_rate", "balance", "in_scope_loss"];
 
 /// Whether the encoder itself is trained: where it is better on rows that it has not seen, never, or always.
 pub const FINE_TUNE: [&str; 3] = ["auto", "never", "always"];
+
+/// How finely it computes where it answers: in 32 bits, or rounded to 16 where numbers are multiplied.
+pub const PRECISION: [&str; 2] = ["f32", "bf16"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Table {
     source: Option<Spanned<String>>,
+    precision: Option<Spanned<String>>,
     fine_tune: Option<Spanned<String>>,
     epochs: Option<Spanned<i64>>,
     learning_rate: Option<Spanned<f64>>,
@@ -57,7 +74,8 @@ pub(super) fn read(source: &Source, name: &Spanned<DeString<'_>>, table: Table) 
     };
     Ok(Encoder {
         source: checked_place(source, name, table.source)?,
-        fine_tune: fine_tune(source, table.fine_tune.as_ref())?,
+        precision: one_of(source, "precision", table.precision.as_ref(), PRECISION)?,
+        fine_tune: one_of(source, "fine_tune", table.fine_tune.as_ref(), FINE_TUNE)?,
         epochs: epochs.and_then(|epochs| u32::try_from(epochs).ok()),
         learning_rate,
         balance: share(source, "balance", &table.balance, 0.2)?,
@@ -65,12 +83,18 @@ pub(super) fn read(source: &Source, name: &Spanned<DeString<'_>>, table: Table) 
     })
 }
 
-fn fine_tune(source: &Source, word: Option<&Spanned<String>>) -> Result<&'static str, Problem> {
-    let Some(word) = word else { return Ok(FINE_TUNE[0]) };
-    FINE_TUNE.into_iter().find(|known| known == word.get_ref()).ok_or_else(|| {
+/// One of the words, the first where none is written.
+fn one_of<const N: usize>(
+    source: &Source,
+    key: &str,
+    written: Option<&Spanned<String>>,
+    words: [&'static str; N],
+) -> Result<&'static str, Problem> {
+    let Some(word) = written else { return Ok(words[0]) };
+    words.into_iter().find(|known| known == word.get_ref()).ok_or_else(|| {
         source
-            .problem_at(word, format!("`fine_tune` = \"{}\" is not understood", word.get_ref()))
-            .allowed(sprat_task::problem::list(FINE_TUNE))
-            .did_you_mean(word.get_ref(), FINE_TUNE)
+            .problem_at(word, format!("`{key}` = \"{}\" is not understood", word.get_ref()))
+            .allowed(sprat_task::problem::list(words))
+            .did_you_mean(word.get_ref(), words)
     })
 }

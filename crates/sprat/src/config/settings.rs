@@ -97,6 +97,7 @@ pub fn of_config(config: &Config, source: &Source, root: &std::path::Path) -> Ve
             }
             ModelConfig::Encoder(encoder) => {
                 all.add(&["models", name, "source"], encoder.source.to_string());
+                all.add(&["models", name, "precision"], encoder.precision);
                 all.add(&["models", name, "fine_tune"], encoder.fine_tune);
                 all.add_or(&["models", name, "epochs"], encoder.epochs, "by the number of rows");
                 all.add(&["models", name, "learning_rate"], short(encoder.learning_rate));

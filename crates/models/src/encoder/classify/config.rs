@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::Precision;
+
 /// Settings of an encoder that answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -15,6 +17,8 @@ pub struct Config {
     /// How far rare labels are lifted, 0 to 1: 0 leaves every row its weight, 1 makes the rows of each label weigh the
     /// same together.
     pub balance: f32,
+    /// How finely it computes where it answers; it is taught in 32 bits.
+    pub precision: Precision,
     /// Share of the rightly answered texts that may be given up, so that texts out of scope are refused, 0 to 1.
     /// Applies where a label is named as out of scope; measured on rows the model has not seen.
     pub in_scope_loss: f32,
@@ -39,6 +43,7 @@ impl Default for Config {
             epochs: None,
             learning_rate: 1e-4,
             balance: 0.2,
+            precision: Precision::F32,
             in_scope_loss: 0.01,
         }
     }

@@ -38,7 +38,7 @@ impl EncoderRung {
             Some(weights) => Checkpoint { weights, ..checkpoint },
             None => checkpoint,
         };
-        let encoder = Arc::new(Encoder::of(checkpoint));
+        let encoder = Arc::new(Encoder::of(checkpoint, learned.header.config.precision));
         let embedder =
             Embedder::start(encoder, &Sharing::default()).map_err(|problem| problem.to_string())?;
         Ok(Self { id, embedder, learned })

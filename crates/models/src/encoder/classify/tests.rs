@@ -12,7 +12,7 @@ use sprat_task::{
 };
 use tempfile::TempDir;
 
-use super::super::tiny;
+use super::super::{Precision, tiny};
 use super::{Config, EncoderTrainer, FineTune, Place};
 
 fn task(extra: &str) -> Task {
@@ -239,7 +239,7 @@ fn what_is_trained_computes_what_is_served() {
         batch.push(&tokens, &checkpoint.weights, &checkpoint.config);
     }
     let trained = network.forward(&parameters, &batch, &mut Tape::default()).to_vec();
-    let served = Encoder::of(checkpoint).encode(&texts).expect("it can be read").concat();
+    let served = Encoder::of(checkpoint, Precision::F32).encode(&texts).expect("it can be read").concat();
     assert_eq!(trained.len(), served.len());
     for (trained, served) in trained.iter().zip(&served) {
         assert!((trained - served).abs() < 1e-4, "{trained} {served}");

@@ -33,12 +33,30 @@ unsafe fn rows_of<const ROWS: usize>(sides: Sides<'_>, plus: Plus<'_>, out: &mut
                 sums[1] = _mm512_fmadd_ps(number, columns[1], sums[1]);
             }
         }
-        let bias = match plus {
-            Plus::Nothing => &[0.0; PANEL],
-            Plus::Bias(bias) | Plus::BiasAndItself(bias) => bias,
-        };
-        for (row, sums) in sums.iter().enumerate() {
-            for (half, &sum) in sums.iter().enumerate() {
+        write_sums(&sums, plus, out, stride);
+    }
+}
+
+/// Writes the sums of a tile to `out`, with what is added to them.
+///
+/// # Safety
+/// The machine has AVX-512 F, and `out` has room for the tile.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn write_sums<const ROWS: usize>(
+    sums: &[[__m512; 2]; ROWS],
+    plus: Plus<'_>,
+    out: &mut [f32],
+    stride: usize,
+) {
+    let bias = match plus {
+        Plus::Nothing => &[0.0; PANEL],
+        Plus::Bias(bias) | Plus::BiasAndItself(bias) => bias,
+    };
+    for (row, sums) in sums.iter().enumerate() {
+        for (half, &sum) in sums.iter().enumerate() {
+            // SAFETY: as promised by the caller.
+            unsafe {
                 let place = out.as_mut_ptr().add(row * stride + half * WIDTH);
                 let mut sum = _mm512_add_ps(sum, _mm512_loadu_ps(bias.as_ptr().add(half * WIDTH)));
                 if let Plus::BiasAndItself(_) = plus {

@@ -47,6 +47,18 @@ impl Cpu {
         &HERE
     }
 
+    /// Whether it multiplies pairs of bfloat16 (AVX-512 BF16).
+    pub(super) fn has_pairs(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        {
+            self.0 == Vectors::Avx512 && is_x86_feature_detected!("avx512bf16")
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            false
+        }
+    }
+
     pub(super) fn vectors(self) -> Vectors {
         self.0
     }

@@ -7,6 +7,7 @@
 //! | How does memory lie, so that vectors are loaded whole? | [`memory`] |
 //! | How is a matrix packed, and rows multiplied with it? | [`matrix`] |
 //! | How is one tile of such a product computed? | [`tile`] and a file for each sort of vector |
+//! | How is it done with half the bits? | [`bf16`] |
 //! | What stands between the products? | [`functions`] |
 //!
 //! What was tried and measured is in `docs/decisions/0010-the-encoders-arithmetic.md`.
@@ -15,6 +16,9 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_bf16;
+mod bf16;
 pub(super) mod cpu;
 pub(super) mod functions;
 pub(super) mod matrix;
@@ -25,6 +29,7 @@ mod tests;
 pub(super) mod tile;
 
 pub(super) use cpu::Cpu;
+pub use matrix::Precision;
 pub(super) use matrix::{Matrix, Then};
 pub(super) use memory::{Block, Lines, stride};
 pub(super) use tile::{Plus, Sides};

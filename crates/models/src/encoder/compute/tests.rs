@@ -1,6 +1,6 @@
 //! Every sort of vector computes what plain double precision does.
 
-use super::{Block, Cpu, Lines, Matrix, Plus, Sides, Then, memory::PANEL, stride};
+use super::{Block, Cpu, Lines, Matrix, Plus, Precision, Sides, Then, bf16, memory::PANEL, stride};
 
 /// Numbers from -1 to 1 without a pattern.
 fn numbers(count: usize, seed: u32) -> Vec<f32> {
@@ -14,15 +14,18 @@ fn a_product_of_any_size_is_the_sum_of_products() {
     for cpu in Cpu::all_here() {
         for rows in (1..=30).chain([48, 61]) {
             for (inputs, outputs) in [(1, 1), (7, 33), (30, 52), (96, 64)] {
-                check_product(*cpu, rows, inputs, outputs);
+                check_product(*cpu, Precision::F32, rows, inputs, outputs);
+                check_product(*cpu, Precision::Bf16, rows, inputs, outputs);
             }
         }
     }
 }
 
-fn check_product(cpu: Cpu, rows: usize, inputs: usize, outputs: usize) {
+fn check_product(cpu: Cpu, precision: Precision, rows: usize, inputs: usize, outputs: usize) {
     let (left, weight, bias) = (numbers(rows * inputs, 1), numbers(outputs * inputs, 2), numbers(outputs, 3));
-    let matrix = Matrix::pack(inputs, &[(&weight, &bias, 2.0)]);
+    let matrix = Matrix::pack(cpu, precision, inputs, &[(&weight, &bias, 2.0)]);
+    let seen =
+        |number: f32| if precision == Precision::F32 { number } else { bf16::widen(bf16::round(number)) };
     let stride_out = stride(outputs);
     let mut out = Lines::zeros(rows * stride_out);
     let left_block = Block { numbers: &left, stride: inputs };
@@ -32,12 +35,15 @@ fn check_product(cpu: Cpu, rows: usize, inputs: usize, outputs: usize) {
         for output in 0..outputs {
             let product: f64 = (0..inputs)
                 .map(|input| {
-                    f64::from(left[row * inputs + input]) * f64::from(weight[output * inputs + input])
+                    let weight = seen(2.0 * weight[output * inputs + input]);
+                    f64::from(seen(left[row * inputs + input])) * f64::from(weight)
                 })
                 .sum();
-            let expected = 4.0 * (product + f64::from(bias[output]));
+            let expected = 2.0 * (product + 2.0 * f64::from(bias[output]));
             let found = f64::from(out[row * stride_out + output]);
-            let context = format!("{cpu:?} {rows}x{inputs}x{outputs} at {row},{output}: {found} {expected}");
+            let context = format!(
+                "{cpu:?} {precision:?} {rows}x{inputs}x{outputs} at {row},{output}: {found} {expected}"
+            );
             assert!((found - expected).abs() < 1e-5 * inputs as f64 + 1e-5, "{context}");
         }
     }

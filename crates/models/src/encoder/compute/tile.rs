@@ -1,11 +1,14 @@
 //! How is one tile of a product computed? A tile is a few rows of the left matrix by [`PANEL`] columns of the right one,
 //! kept in registers from the first number to the last.
 
+use std::ops::Range;
+
+use super::bf16::{self, PairSides};
 use super::cpu::{Cpu, Vectors};
 use super::memory::{Block, PANEL};
 use super::portable;
 #[cfg(target_arch = "x86_64")]
-use super::{avx2, avx512};
+use super::{avx2, avx512, avx512_bf16};
 
 /// The two sides of a product: rows of `depth` numbers, and as many rows of [`PANEL`] columns.
 #[derive(Clone, Copy)]
@@ -46,14 +49,51 @@ impl Cpu {
             Vectors::Avx2 => 6,
             Vectors::Portable => 4,
         };
-        // As even as possible: thirteen rows are seven and six, not twelve and one.
-        let tiles = rows.div_ceil(most);
-        let mut begin = 0;
-        for tile in 0..tiles {
-            let end = (tile + 1) * rows / tiles;
-            let sides = Sides { left: sides.left.from(begin, 0), ..sides };
-            self.tile(end - begin, sides, plus, &mut out[begin * stride..], stride);
-            begin = end;
+        for tile in tiles(rows, most) {
+            let sides = Sides { left: sides.left.from(tile.start, 0), ..sides };
+            self.tile(tile.len(), sides, plus, &mut out[tile.start * stride..], stride);
+        }
+    }
+
+    /// The same of pairs of bfloat16.
+    ///
+    /// # Panics
+    /// Where the machine doesn't multiply them ([`has_pairs`](Self::has_pairs)).
+    pub(super) fn product_of_pairs(
+        self,
+        rows: usize,
+        sides: PairSides<'_>,
+        plus: Plus<'_>,
+        out: &mut [f32],
+        stride: usize,
+    ) {
+        assert!(self.has_pairs(), "this machine doesn't multiply pairs of bfloat16");
+        for tile in tiles(rows, MOST_ROWS) {
+            let sides = PairSides { left: sides.left.from(tile.start), ..sides };
+            let out = &mut out[tile.start * stride..];
+            let reach = (tile.len() - 1) * sides.left.stride + sides.depth;
+            assert!(sides.depth > 0 && reach <= sides.left.pairs.len(), "the left side is short");
+            assert!(sides.depth * PANEL <= sides.right.len(), "the right side is short");
+            assert!((tile.len() - 1) * stride + PANEL <= out.len(), "there is no room for the product");
+            // SAFETY: the indices were held against the slices, and the machine has what the tile needs.
+            #[cfg(target_arch = "x86_64")]
+            unsafe {
+                avx512_bf16::tile(tile.len(), sides, plus, out, stride);
+            }
+        }
+    }
+
+    /// Numbers as pairs of bfloat16; an odd one's partner is zero.
+    pub(super) fn to_pairs(self, numbers: &[f32], pairs: &mut [u32]) {
+        assert!(pairs.len() >= bf16::pairs_in(numbers.len()), "there is no room for the pairs");
+        let mut done = 0;
+        #[cfg(target_arch = "x86_64")]
+        if self.has_pairs() {
+            // SAFETY: there is room, and the machine has what it needs.
+            done = unsafe { avx512_bf16::to_pairs(numbers, pairs) };
+        }
+        for (pair, numbers) in pairs[done / 2..].iter_mut().zip(numbers[done..].chunks(2)) {
+            *pair = bf16::pair(numbers[0], numbers.get(1).copied().unwrap_or(0.0));
         }
     }
 
@@ -70,6 +110,12 @@ impl Cpu {
             }
         }
     }
+}
+
+/// Rows in tiles of so many at most, as even as possible: thirteen rows are seven and six, not twelve and one.
+fn tiles(rows: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let tiles = rows.div_ceil(most);
+    (0..tiles).map(move |tile| tile * rows / tiles..(tile + 1) * rows / tiles)
 }
 
 /// Panics where a tile would reach beyond its slices.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::compute::Cpu;
-use super::super::{Activation, Checkpoint, Encoder, EncoderConfig, Network, Pooling, tiny};
+use super::super::{Activation, Checkpoint, Encoder, EncoderConfig, Network, Pooling, Precision, tiny};
 use super::{minilm, tiny_folder};
 
 /// What `golden.py tiny` printed.
@@ -34,7 +34,7 @@ fn tiny_encoder(cpu: Cpu, activation: Activation, pooling: Pooling) -> Encoder {
     let mut checkpoint = Checkpoint::open(folder.path()).unwrap();
     checkpoint.config.activation = activation;
     checkpoint.sentence.pooling = pooling;
-    Encoder::on(cpu, checkpoint)
+    Encoder::on(cpu, checkpoint, Precision::F32)
 }
 
 #[test]
@@ -62,9 +62,33 @@ fn all_minilm_l6_v2_gives_the_vectors_of_sentence_transformers() {
     let golden: Golden = serde_json::from_str(MINILM).unwrap();
     let texts: Vec<&str> = golden.texts.iter().map(String::as_str).collect();
     for cpu in Cpu::all_here() {
-        let encoder = Encoder::on(*cpu, Checkpoint::open(&folder).unwrap());
+        let encoder = Encoder::on(*cpu, Checkpoint::open(&folder).unwrap(), Precision::F32);
         let off = farthest(&encoder.encode(&texts).unwrap(), &golden.mean);
         assert!(off < 1e-5, "{cpu:?}: off by {off}");
+    }
+}
+
+#[test]
+fn half_the_bits_turn_a_vector_by_little_and_alike_on_every_sort_of_vector() {
+    let Some(folder) = minilm() else { return };
+    let golden: Golden = serde_json::from_str(MINILM).unwrap();
+    let texts: Vec<&str> = golden.texts.iter().map(String::as_str).collect();
+    let cosine = |a: &[f32], b: &[f32]| {
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    };
+    let rounded = Cpu::all_here().iter().map(|cpu| {
+        let encoder = Encoder::on(*cpu, Checkpoint::open(&folder).unwrap(), Precision::Bf16);
+        encoder.encode(&texts).unwrap()
+    });
+    let rounded: Vec<Vec<Vec<f32>>> = rounded.collect();
+    for (vectors, cpu) in rounded.iter().zip(Cpu::all_here()) {
+        for (at, vector) in vectors.iter().enumerate() {
+            let exact = cosine(vector, &golden.mean[at]);
+            assert!((0.999..0.999_999_9).contains(&exact), "{cpu:?}: cosine {exact} for {:?}", texts[at]);
+            let alike = cosine(vector, &rounded[0][at]);
+            assert!(alike > 0.999, "{cpu:?}: {alike} from the widest, for {:?}", texts[at]);
+        }
     }
 }
 
@@ -88,7 +112,7 @@ fn a_text_has_the_same_vector_alone_and_among_others_on_any_number_of_threads() 
 #[test]
 fn the_vectors_of_tokens_come_text_by_text() {
     let weights = tiny::weights(&tiny::CONFIG, 7);
-    let network = Network::new(&tiny::CONFIG, &weights);
+    let network = Network::new(&tiny::CONFIG, &weights, Precision::F32);
     let states = network.states(&[&[2, 4, 5, 3], &[2, 3]]);
     assert_eq!(states.iter().map(Vec::len).collect::<Vec<_>>(), [4 * 30, 2 * 30]);
     let encoder = tiny_encoder(Cpu::detect(), Activation::Gelu, Pooling::Cls);
@@ -107,20 +131,20 @@ fn no_texts_have_no_vectors() {
 fn positions_that_begin_later_are_counted_from_there() {
     let weights = tiny::weights(&tiny::CONFIG, 7);
     let shifted = EncoderConfig { first_position: 2, ..tiny::CONFIG };
-    let states = Network::new(&shifted, &weights).states(&[&[2, 4]]);
+    let states = Network::new(&shifted, &weights, Precision::F32).states(&[&[2, 4]]);
     // The same, by a table of positions that has lost its first two rows.
     let mut parameters = weights.into_parameters();
     let positions = &mut parameters[1].data;
     positions.copy_within(2 * 30.., 0);
     let moved = super::super::Weights::new(&tiny::CONFIG, parameters).unwrap();
-    assert_eq!(Network::new(&tiny::CONFIG, &moved).states(&[&[2, 4]]), states);
+    assert_eq!(Network::new(&tiny::CONFIG, &moved, Precision::F32).states(&[&[2, 4]]), states);
 }
 
 #[test]
 fn a_model_without_normalisation_gives_vectors_of_any_length() {
     let folder = tiny_folder();
     fs::remove_file(folder.path().join("modules.json")).unwrap();
-    let encoder = Encoder::open(folder.path()).unwrap();
+    let encoder = Encoder::open(folder.path(), Precision::F32).unwrap();
     let vector = &encoder.encode(&["where is my card"]).unwrap()[0];
     let length = vector.iter().map(|number| number * number).sum::<f32>().sqrt();
     assert!((length - 1.0).abs() > 0.01, "{length}");
