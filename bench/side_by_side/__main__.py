@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import data, sprat, tables
 
-PARTS = ["classification", "moderation", "extraction", "speed", "encoder", "cascades", "bulk", "encoders"]
+PARTS = ["classification", "moderation", "extraction", "speed", "encoder", "cascades", "bulk", "encoders", "training"]
 
 
 def main() -> int:

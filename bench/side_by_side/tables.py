@@ -27,11 +27,11 @@ def percent(value: float | None) -> str:
 
 def conditions(command: str, names: tuple[str, ...] = ("scikit-learn", "fasttext-wheel", "numpy")) -> str:
     """The command, the machine, the day and the versions, in one paragraph."""
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    versions = ", ".join([sprat.version(), *(f"{name} {version(name)}" for name in names)])
     load = os.getloadavg()[0]
     return (
         f"`{command}` · {os.cpu_count()} cores, {_processor()} · {datetime.date.today().isoformat()} · "
-        f"{sprat.version()}, {versions}, Python {platform.python_version()} · load average {load:.1f} when it ended"
+        f"{versions}, Python {platform.python_version()} · load average {load:.1f} when it ended"
     )
 
 
