@@ -4,11 +4,15 @@
 (() => {
   const charts = [];
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const written = (micro, digits) => (micro < 0 ? '−$' : '$') + (Math.abs(micro) / 1e6).toFixed(micro === 0 ? 0 : digits);
   const dollars = (micro) => {
     const amount = Math.abs(micro) / 1e6;
-    const digits = amount === 0 ? 0 : amount >= 1 ? 2 : amount >= 0.01 ? 3 : amount >= 0.0001 ? 4 : 6;
-    return (micro < 0 ? '−$' : '$') + amount.toFixed(digits);
+    return written(micro, amount >= 1 ? 2 : amount >= 0.01 ? 3 : amount >= 0.0001 ? 4 : 6);
   };
+  // As many digits as the steps of an axis need, at least cents, so that no two ticks read the same.
+  const dollarTicks = (ticks, step) => ticks.map((micro) => written(micro, Math.min(6, Math.max(2, Math.ceil(6 - Math.log10(step) - 1e-9)))));
+  // 1, 2, 5, 10, 20 ...: whole requests, whole millionths of a dollar.
+  const whole = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12].flatMap((zeros) => [1, 2, 5].map((first) => first * 10 ** zeros));
   const count = (number) => number.toLocaleString('en');
 
   // One value for each hour or day of the span; hours in which nothing happened count nothing.
@@ -35,6 +39,8 @@
       all.single?.push(sum.single);
     }
     all.empty = rows.size === 0;
+    // Labels or audits may have cost something though nothing can be compared.
+    all.unknown = [...rows.values()].every((row) => Number(row.compared) === 0 && Number(row.spent) === 0);
     all.daily = Number(step) > 3600000;
     return all;
   }
@@ -70,13 +76,13 @@
     return new Intl.DateTimeFormat(undefined, format).format(new Date(at * 1000));
   }
 
-  function axes(text) {
+  function axes(texts) {
     const font = `12px ${getComputedStyle(document.body).fontFamily}`;
     const base = { stroke: colour('--muted'), font, ticks: { show: false }, grid: { stroke: colour('--line'), width: 1 } };
     const width = (chart, labels) => Math.max(36, 14 + 7 * Math.max(0, ...(labels ?? []).map((label) => label.length)));
     return [
-      { ...base, grid: { show: false }, space: 64, size: 28, values: (chart, ticks, axis, space, step) => ticks.map((at) => tick(at, step)) },
-      { ...base, size: width, values: (chart, ticks) => ticks.map(text) },
+      { ...base, grid: { show: false }, space: 64, size: 32, gap: 9, values: (chart, ticks, axis, space, step) => ticks.map((at) => tick(at, step)) },
+      { ...base, size: width, incrs: whole, values: (chart, ticks, axis, space, step) => texts(ticks, step) },
     ];
   }
 
@@ -87,9 +93,9 @@
     return new Intl.DateTimeFormat(undefined, options).format(date);
   }
 
-  function common(box, data, text, lines) {
+  function common(box, data, texts, lines) {
     return {
-      width: box.clientWidth, height: box.clientHeight, legend: { show: false }, plugins: [tip(lines)], axes: axes(text),
+      width: box.clientWidth, height: box.clientHeight, legend: { show: false }, plugins: [tip(lines)], axes: axes(texts),
       cursor: { drag: { x: false, y: false }, y: false, points: { size: 7 } },
       tzDate: data.daily ? (at) => uPlot.tzDate(new Date(at * 1000), 'Etc/UTC') : (at) => new Date(at * 1000),
     };
@@ -111,7 +117,7 @@
         ...(data.single ? [`cheapest single model: ${dollars(data.single[at])}`] : []),
       ].join('\n');
       const range = (chart, low, high) => (high > low || high > 0 ? uPlot.rangeNum(Math.min(0, low), high, { min: { pad: 0, soft: 0, mode: 1 }, max: { pad: 0.1 } }) : [0, 1]);
-      return new uPlot({ ...common(box, data, dollars, lines), series, scales: { y: { range } } }, columns, box);
+      return new uPlot({ ...common(box, data, dollarTicks, lines), series, scales: { y: { range } } }, columns, box);
     },
     requests(box, data) {
       // Stacked by drawing the sums from the tallest down.
@@ -127,9 +133,7 @@
       ].join('\n');
       const half = (data.at[1] - data.at[0]) / 2;
       const scales = { x: { range: (chart, low, high) => [low - half, high + half] }, y: { range: (chart, low, high) => [0, Math.max(1, high * 1.1)] } };
-      const options = common(box, data, count, lines);
-      // Whole requests only.
-      options.axes[1].incrs = [0, 1, 2, 3, 4, 5, 6, 7, 8].flatMap((zeros) => [1, 2, 5].map((first) => first * 10 ** zeros));
+      const options = common(box, data, (ticks) => ticks.map(count), lines);
       return new uPlot({ ...options, series: [{}, bar('--line'), bar('--slate'), bar('--accent')], scales }, [data.at, all, two, data.small], box);
     },
   };
@@ -139,10 +143,11 @@
       const data = values(group);
       for (const box of group.querySelectorAll('.chart')) {
         if (box.querySelector('.uplot')) continue;
-        if (data.empty || data.at.length < 2) {
+        const unknown = box.dataset.chart === 'cost' && data.unknown;
+        if (data.empty || unknown || data.at.length < 2) {
           const none = document.createElement('p');
           none.className = 'none';
-          none.textContent = 'Nothing was served in this time';
+          none.textContent = unknown && !data.empty ? 'Nothing to compare: no request has both a known cost and a known baseline' : 'Nothing was served in this time';
           box.replaceChildren(none);
           continue;
         }

@@ -1,4 +1,5 @@
-// Times in the viewer's zone, and lists that are kept up to date without getting in anybody's way.
+// Times in the viewer's zone, and lists that are kept up to date without getting in anybody's way. The page is painted
+// after this has run once: a time that is rewritten later would move what stands around it.
 'use strict';
 
 (() => {
@@ -48,12 +49,10 @@
     });
   }
 
-  // A choice shows what was chosen; the button is for those without scripts.
+  // A choice shows what was chosen; the button is for those without scripts, and the style sheet hides it from the others.
   function filters() {
     const form = document.querySelector('.filters');
-    if (!form) return;
-    form.querySelector('button').hidden = true;
-    form.addEventListener('change', () => form.requestSubmit());
+    form?.addEventListener('change', () => form.requestSubmit());
   }
 
   document.addEventListener('htmx:load', (event) => localize(event.detail.elt));

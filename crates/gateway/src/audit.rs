@@ -150,10 +150,10 @@ fn draw(
     });
 }
 
-/// The row for a person to label, where the task keeps texts.
+/// The row for a person to label, where the task keeps texts and has labels to give.
 fn to_review(serving: &Serving, input: &Input, audit: &NewAudit) -> Option<NewReview> {
     let capture = &serving.task.capture;
-    capture.enabled.then(|| NewReview {
+    (capture.enabled && serving.task.kind.has_labels()).then(|| NewReview {
         task: serving.task.name.clone(),
         text: redact(&input.text, &capture.redact),
         small: Some(audit.small.clone()),

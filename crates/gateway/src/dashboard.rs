@@ -3,7 +3,8 @@
 //! | question | file |
 //! |---|---|
 //! | What was saved, how much is answered small, how do the tasks stand? | [`overview`], [`savings`], [`series`] |
-//! | How does one task stand? | [`task`], [`evidence`], [`watching`] |
+//! | How does one task stand? | [`task`], [`promise`], [`evidence`], [`watching`] |
+//! | What stands beside a live release, and what would it have saved? | [`beside`] |
 //! | What was asked lately, and why did it end so? | [`requests`], [`why`] |
 //! | What do people have to say? | [`review`] |
 //! | Who may look, and who may change anything? | [`guard`] |
@@ -15,11 +16,13 @@
 //! own; nothing is loaded from elsewhere.
 
 mod assets;
+mod beside;
 mod evidence;
 mod format;
 mod frame;
 mod guard;
 mod overview;
+mod promise;
 mod requests;
 mod review;
 mod savings;

@@ -261,9 +261,11 @@ async fn chat(State(gateway): State<Arc<Gateway>>, arrival: Arrival) -> Response
         let call = decode(arrival)?;
         let route = permitted(&accepted, resolve(&gateway.current.deployed(), &accepted, &call)?)?;
         let capture = Capture::begin(&accepted, &route, &call);
-        let record = Record::begin(&gateway, &accepted, &route).capturing(capture, &route);
+        let watch = Watch::of(&gateway, &accepted, &route);
+        let record = Record::begin(&gateway, &accepted, &route)
+            .capturing(capture, &route)
+            .watched_by(watch.as_ref(), &route);
         let answered = answer(&gateway, &accepted, &route, &call, record).await?;
-        let watch = Watch::of(&gateway, &accepted, &route, &answered);
         let reply = encode(&accepted, &route, &call, answered);
         Ok(match watch {
             Some(watch) => watch.after(reply),

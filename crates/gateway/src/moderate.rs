@@ -23,7 +23,7 @@ use sprat_wire::{Object, TextOrList, parse_body};
 
 use crate::Gateway;
 use crate::accept::{Accepted, Arrival};
-use crate::answer::{Answered, decide, failed};
+use crate::answer::{decide, failed};
 use crate::audit;
 use crate::capture::Capture;
 use crate::current::ByName;
@@ -175,17 +175,16 @@ async fn judge(
     let Route::Task { serving, question, .. } = &route else {
         return Err(Refusal::ours("a task's request has become another's"));
     };
-    let record =
-        Record::begin(gateway, &accepted, &route).capturing(Capture::of_text(&accepted, &route), &route);
+    let watch = Watch::of(gateway, &accepted, &route);
+    let record = Record::begin(gateway, &accepted, &route)
+        .capturing(Capture::of_text(&accepted, &route), &route)
+        .watched_by(watch.as_ref(), &route);
     let climbed = decide(&accepted, serving, question, record).await?;
     if climbed.end == End::Failed {
         return Err(failed(&climbed));
     }
     audit::watch(gateway, &accepted, serving, &question.input, &climbed);
-    let answered = Answered::Decided(Box::new(climbed));
-    let watch = Watch::of(gateway, &accepted, &route, &answered);
-    let Answered::Decided(climbed) = answered else { return Err(Refusal::ours("an answer was lost")) };
-    Ok(Judged { climbed: *climbed, route, watch })
+    Ok(Judged { climbed, route, watch })
 }
 
 /// A judgement. What nobody could judge is flagged, and its categories are null: the text waits for somebody. Scores are

@@ -16,6 +16,7 @@ use crate::error::Refusal;
 use crate::keys::{Hold, Lease};
 use crate::reply::Listening;
 use crate::resolve::{Reading, Route};
+use crate::watch::{Said, Watch};
 
 /// The task of a request that is nobody's: no file of a task can have this name.
 pub const NO_TASK: &str = "-";
@@ -30,6 +31,7 @@ pub struct Record {
     asking: Option<(ModelId, Instant)>,
     capture: Option<Box<Capture>>,
     listening: Option<Box<Listening>>,
+    said: Option<Said>,
     lease: Option<Lease>,
     hold: Option<Hold>,
     _place: Arc<OwnedSemaphorePermit>,
@@ -79,6 +81,7 @@ impl Record {
             asking: None,
             capture: None,
             listening: None,
+            said: None,
             lease: accepted.lease.clone(),
             hold: None,
             _place: accepted.place.clone(),
@@ -123,11 +126,26 @@ impl Record {
 
     /// What was asked and answered is to be kept as well.
     pub fn capturing(mut self, capture: Option<Capture>, route: &Route) -> Self {
-        if let (Some(_), Route::Recognised { serving, reading: Some(reading), .. }) = (&capture, route) {
-            self.listen(serving, reading);
+        if capture.is_some() {
+            self.listen_as(route);
         }
         self.capture = capture.map(Box::new);
         self
+    }
+
+    /// Whoever watches is to be told what was answered.
+    pub fn watched_by(mut self, watch: Option<&Watch>, route: &Route) -> Self {
+        if watch.is_some() {
+            self.listen_as(route);
+        }
+        self.said = watch.map(|watch| watch.said().clone());
+        self
+    }
+
+    fn listen_as(&mut self, route: &Route) {
+        if let Route::Recognised { serving, reading: Some(reading), .. } = route {
+            self.listen(serving, reading);
+        }
     }
 
     /// What the large model replies is wanted in the task's terms.
@@ -174,16 +192,21 @@ impl Record {
             self.gateway.metrics.not_recorded();
         }
         let listening = self.listening.take();
-        let said = listening.as_ref().and_then(|listening| listening.answer());
-        if let (Some(listening), Some(said)) = (&listening, &said)
+        let heard = listening.as_ref().and_then(|listening| listening.answer());
+        if let (Some(listening), Some(heard)) = (&listening, &heard)
             && climbed.end == End::Large
             && climbed.held_back.is_some()
         {
             let (serving, input) = listening.question();
-            audit::held_back(&self.gateway, &entry.request, serving, input, climbed, said.clone());
+            audit::held_back(&self.gateway, &entry.request, serving, input, climbed, heard.clone());
+        }
+        let answer = climbed.answer.clone().or(heard);
+        if let (Some(said), Some(answer)) = (&self.said, &answer) {
+            // A request is recorded once, so that nothing has been said before.
+            let _ = said.set(answer.clone());
         }
         if let Some(capture) = self.capture.take() {
-            capture.keep(&self.gateway, climbed, climbed.answer.clone().or(said));
+            capture.keep(&self.gateway, climbed, answer);
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context as Poller, Poll};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Gateway;
 use crate::accept::{Accepted, Mode};
-use crate::answer::Answered;
 use crate::resolve::Route;
 
 /// Bytes of texts that may wait to be looked at; what doesn't fit is counted as skipped.
@@ -128,19 +127,17 @@ pub struct Watch {
     gateway: Arc<Gateway>,
     watchers: Vec<(ReleaseId, Arc<Serving>)>,
     input: Input,
-    answered: Option<Answer>,
+    said: Said,
     request: RequestId,
     time_unix_ms: i64,
 }
 
+/// What a request was answered in the task's terms, told by whoever records it; empty where that is unknown.
+pub type Said = Arc<OnceLock<Answer>>;
+
 impl Watch {
     /// Who watches this request; `None` where nobody does. Small models were certified on single texts, and watch those.
-    pub fn of(
-        gateway: &Arc<Gateway>,
-        accepted: &Accepted,
-        route: &Route,
-        answered: &Answered,
-    ) -> Option<Self> {
+    pub fn of(gateway: &Arc<Gateway>, accepted: &Accepted, route: &Route) -> Option<Self> {
         let (serving, shadow, input) = match route {
             Route::Task { serving, shadow, question, .. } if question.single => {
                 (serving, shadow, &question.input)
@@ -156,18 +153,19 @@ impl Watch {
         if watchers.is_empty() {
             return None;
         }
-        let answered = match answered {
-            Answered::Decided(climbed) => climbed.answer.clone(),
-            Answered::Passed(_) => None,
-        };
         Some(Self {
             gateway: gateway.clone(),
             watchers,
             input: input.clone(),
-            answered,
+            said: Said::default(),
             request: accepted.id.clone(),
             time_unix_ms: accepted.time_unix_ms,
         })
+    }
+
+    /// Where it waits to be told what was answered.
+    pub fn said(&self) -> &Said {
+        &self.said
     }
 
     /// The same reply; when it has gone out, or the client has left, the watch begins.
@@ -214,7 +212,7 @@ impl Watch {
         let climb = serving.ladder.climb(&cx, &serving.task, inputs, Reach::SmallOnly).await.pop();
         let Some(climbed) = climb else { return };
         self.charge(&release, serving, &climbed, began);
-        let sums = compare(&climbed, self.answered.as_ref());
+        let sums = compare(&climbed, self.said.get());
         self.gateway.metrics.watched(&release, &sums);
         self.add(release, sums);
     }

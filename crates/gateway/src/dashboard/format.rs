@@ -102,6 +102,19 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
+/// What we wrote for a terminal, where names stand between backticks, with quotation marks in their place.
+pub fn quoted(text: &str) -> String {
+    let mut opens = false;
+    let mark = |char| match char {
+        '`' => {
+            opens = !opens;
+            if opens { '“' } else { '”' }
+        }
+        other => other,
+    };
+    shown(text).chars().map(mark).collect()
+}
+
 /// The same on one line, cut after so many characters.
 pub fn shown_within(text: &str, longest: usize) -> String {
     let shown = shown(text).replace(['\n', '\t'], " ");
@@ -229,6 +242,7 @@ mod tests {
         ] {
             assert_eq!(shown(text), seen, "{text:?}");
         }
+        assert_eq!(quoted("answers `a\u{0}` and `b`"), "answers “a␀” and “b”");
         assert_eq!(shown_within("grüße\nan alle", 8), "grüße an…");
         assert_eq!(segment("../a b?ü"), "..%2Fa%20b%3F%C3%BC");
     }

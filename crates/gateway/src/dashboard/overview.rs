@@ -10,11 +10,13 @@ use serde::Deserialize;
 use sprat_cascade::Serving;
 use sprat_store::{Filter, Search, Spend, Store, StoreError, Totals};
 
+use super::beside::Seen;
 use super::evidence::{self, Evidence};
 use super::format::{closed, count, counted, duration_or_unknown, known, share, shown};
 use super::frame::{Frame, Part, Trouble, shown as reply};
-use super::savings::{Saving, against_large, against_single, caution};
+use super::savings::{Saving, against_large, both, caution};
 use super::series::{Beside, Row, Series, Span, rows};
+use super::watching::alarm;
 use super::{Dashboard, now_unix_ms};
 
 /// What the address may ask for.
@@ -35,9 +37,13 @@ struct OverviewPage {
     /// Why the sums are not complete, a sentence each.
     warnings: Vec<String>,
     saving: Saving,
+    /// What the live releases would have answered while everything goes to the large model.
+    in_shadow: Option<Seen>,
     figures: Vec<Figure>,
     tasks: Vec<TaskLine>,
     spending: Vec<Spending>,
+    /// Whether anything was asked in this time, for an answer or not.
+    anything_spent: bool,
     /// Nothing has ever been served.
     empty: Option<Empty>,
 }
@@ -56,6 +62,8 @@ struct TaskLine {
     name: String,
     standing: &'static str,
     certified: bool,
+    /// What its audits say, where something is to be done.
+    alarm: Option<&'static str>,
     release: Option<String>,
     requests: String,
     coverage: String,
@@ -111,13 +119,27 @@ impl OverviewPage {
             caution: caution(served.provenance),
             warnings: warnings(store, &all)?,
             saving: against_large(&served, beside),
+            in_shadow: in_shadow(dashboard)?,
             figures: figures(&served),
             tasks,
             spending: spending(store, &of)?,
+            anything_spent: all.requests > 0,
             empty,
             series,
         })
     }
+}
+
+/// What the live releases of all tasks have seen; `None` where they answer.
+fn in_shadow(dashboard: &Dashboard) -> Result<Option<Seen>, StoreError> {
+    if !dashboard.gateway.settings.shadow {
+        return Ok(None);
+    }
+    let mut all = Seen::default();
+    for release in dashboard.tasks().iter().filter_map(|serving| serving.release.as_ref()) {
+        all = all.plus(Seen::of(dashboard.store(), release)?);
+    }
+    Ok(Some(all))
 }
 
 /// The figures of what was served.
@@ -192,11 +214,12 @@ impl TaskLine {
             name: shown(name.as_str()),
             standing,
             certified: standing == "certified",
+            alarm: serving.release.as_ref().map(|live| alarm(store, live)).transpose()?.flatten(),
             release: serving.release.as_ref().map(|release| format!("release {}", release.version)),
             requests: count(served.requests),
             coverage: share(served.small, served.requests),
             cost: known(served.cost, served.cost_unknown, served.requests.max(1)),
-            savings: [against_large(&served, beside), against_single(&served, beside, &evidence)],
+            savings: both(&serving.task, &served, beside, &evidence),
             waiting: store.review().counts(name)?.waiting,
         })
     }

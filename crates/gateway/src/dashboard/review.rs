@@ -87,7 +87,8 @@ struct Choice {
 pub async fn tasks(State(dashboard): State<Arc<Dashboard>>) -> Result<Response, Trouble> {
     dashboard
         .on_disk(|dashboard| {
-            let tasks = dashboard.tasks().into_iter().map(|serving| {
+            let tasks = dashboard.tasks().into_iter().filter(|serving| serving.task.kind.has_labels());
+            let tasks = tasks.map(|serving| {
                 let name = &serving.task.name;
                 Ok((shown(name.as_str()), dashboard.store().review().counts(name)?))
             });
@@ -119,11 +120,14 @@ impl ReviewPage {
             path: format!("/review/{}", segment(task.name.as_str())),
             by,
             multi: task.multi,
-            has_labels: !task.labels.is_empty(),
+            has_labels: task.kind.has_labels(),
             counts: store.review().counts(&task.name)?,
             said: said(store, task, asked)?,
             after: asked.after,
-            question: next(store, &task.name, asked)?.map(|row| Question::of(&row, task)),
+            question: match task.kind.has_labels() {
+                true => next(store, &task.name, asked)?.map(|row| Question::of(&row, task)),
+                false => None,
+            },
         })
     }
 }
@@ -144,8 +148,18 @@ fn next(store: &Store, task: &TaskName, asked: &Asked) -> Result<Option<ReviewRo
 fn said(store: &Store, task: &Task, asked: &Asked) -> Result<Option<(i64, String, String)>, StoreError> {
     let row = asked.said.map(|id| store.review().row(id)).transpose()?.flatten();
     let row = row.filter(|row| row.row.task == task.name);
-    Ok(row
-        .and_then(|row| Some((row.id, shown(&row.label?.answer.to_line()), shown_within(&row.row.text, 60)))))
+    Ok(row.and_then(|row| Some((row.id, in_words(&row.label?.answer), shown_within(&row.row.text, 60)))))
+}
+
+/// An answer as a reader would say it.
+fn in_words(answer: &Answer) -> String {
+    match answer {
+        Answer::Labels(labels) if labels.is_empty() => "none of them".to_owned(),
+        Answer::Labels(labels) => {
+            shown_within(&labels.iter().map(Label::as_str).collect::<Vec<_>>().join(", "), 200)
+        }
+        other => shown_within(&other.to_line(), 200),
+    }
 }
 
 impl Question {
@@ -156,15 +170,14 @@ impl Question {
             Some(Answer::Labels(said)) => said.contains(label),
             _ => false,
         };
-        let line =
-            |answer: &Option<Answer>| answer.as_ref().map(|answer| shown_within(&answer.to_line(), 200));
+        let line = |answer: &Option<Answer>| answer.as_ref().map(in_words);
         Self {
             id: *id,
             text: shown(&row.text.chars().take(TEXT_LIMIT).collect::<String>()),
             cut: row.text.chars().nth(TEXT_LIMIT).is_some(),
             why: match row.reason {
                 Reason::Audit => "An audit: drawn at random from what was answered small.",
-                Reason::Unsure => "No model was sure.",
+                Reason::Unsure => "It is among those that the models were least sure of.",
                 Reason::Disagreement => "The small and the large model differ.",
                 Reason::Random => "Drawn at random from everything.",
             },

@@ -1,7 +1,7 @@
 //! What was saved, against each thing one could have done instead. What can't be compared is said, never guessed.
 
 use sprat_store::Totals;
-use sprat_task::{Money, Provenance};
+use sprat_task::{ModelId, Money, Provenance, Task};
 
 use super::evidence::{Evidence, Savings};
 use super::format::{counted, money, percent, shown};
@@ -50,6 +50,15 @@ impl Compared {
     }
 }
 
+/// Of one task: against its large model, and against the cheapest single one.
+pub fn both(task: &Task, served: &Totals, beside: Beside, evidence: &Evidence) -> [Saving; 2] {
+    let mut large = against_large(served, beside);
+    if task.large().is_none() {
+        large.outcome = Err("the task has no large model".to_owned());
+    }
+    [large, against_single(served, beside, evidence, task.large())]
+}
+
 /// Against sending everything to the large model, net of labels, training, audits and evaluation.
 pub fn against_large(served: &Totals, beside: Beside) -> Saving {
     let against = "sending everything to the large model".to_owned();
@@ -91,8 +100,8 @@ pub fn against_large(served: &Totals, beside: Beside) -> Saving {
 }
 
 /// Against the cheapest single model that met the target when the live release was made, for the requests of one task
-/// whose cost is known.
-pub fn against_single(served: &Totals, beside: Beside, evidence: &Evidence) -> Saving {
+/// whose cost is known. Where that is the large model itself, what each request would have cost there is known better.
+fn against_single(served: &Totals, beside: Beside, evidence: &Evidence, large: Option<&ModelId>) -> Saving {
     let single =
         evidence.savings.as_ref().and_then(|savings| Some((savings, savings.cheapest_single.as_ref()?)));
     let Some((Savings { requests: per, prices, provenance, .. }, (model, cost))) = single else {
@@ -101,7 +110,12 @@ pub fn against_single(served: &Totals, beside: Beside, evidence: &Evidence) -> S
             outcome: Err("no single model is shown to meet the target by itself".to_owned()),
         };
     };
-    let against = format!("{} for everything", shown(model.as_str()));
+    if Some(model) == large {
+        let against = "the cheapest single model, which is the large one".to_owned();
+        let outcome = against_large(served, beside).outcome;
+        return Saving { against, outcome: outcome.map(|same| Compared { notes: Vec::new(), ..same }) };
+    }
+    let against = format!("letting {} answer everything", shown(model.as_str()));
     let requests = served.requests - served.cost_unknown.min(served.requests);
     let instead_of = Money::from_units(cost.units() / (*per).max(1) as f64 * requests as f64);
     let (Some(served_from), Some(instead_of)) = (served.provenance.filter(|_| requests > 0), instead_of)
@@ -195,13 +209,16 @@ mod tests {
             ..Evidence::default()
         };
         let beside = Beside::default();
-        let dear =
-            against_single(&served(10, 5), beside, &evidence(Some(("m".into(), Money::from_micro(60_000)))));
-        let dear = dear.outcome.unwrap();
+        let found = evidence(Some(("m".into(), Money::from_micro(60_000))));
+        let dear = against_single(&served(10, 5), beside, &found, Some(&"large".into())).outcome.unwrap();
         assert_eq!((dear.saved, dear.requests), (Money::from_micro(5 * 60 - 5 * 20), 5));
         assert_eq!(dear.provenance, Provenance::Authored, "the weaker of the two");
+        let itself = against_single(&served(10, 5), beside, &found, Some(&"m".into()));
+        let large = against_large(&served(10, 5), beside).outcome.unwrap();
+        assert_eq!(itself.against, "the cheapest single model, which is the large one");
+        assert_eq!(itself.outcome.unwrap().saved, large.saved, "one amount for one comparison");
         for none in [evidence(None), Evidence::default()] {
-            assert!(against_single(&served(10, 5), beside, &none).outcome.is_err());
+            assert!(against_single(&served(10, 5), beside, &none, None).outcome.is_err());
         }
     }
 

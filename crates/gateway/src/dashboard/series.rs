@@ -162,6 +162,8 @@ pub struct Row {
     pub failed: u64,
     /// Answered small, as a share.
     pub coverage: String,
+    /// Requests whose cost and baseline are both known.
+    pub compared: u64,
     /// What the requests cost, whose cost and baseline are known, with labels, training, audits and evaluation; in
     /// millionths.
     pub spent: i64,
@@ -192,6 +194,7 @@ impl Row {
             requests: served.requests,
             failed: served.failed,
             coverage: share(served.small, served.requests),
+            compared: compared.requests,
             spent: (compared.cost + beside.cost).micro(),
             large: compared.baseline.micro(),
             single: single.map(|each| (each * (served.requests - served.cost_unknown) as f64).round() as i64),

@@ -9,16 +9,18 @@ use axum::response::Response;
 use sprat_cascade::Serving;
 use sprat_store::{Action, Filter, ModelTotals, Search, Spend, Store, StoreError};
 use sprat_task::certificate::percent as short_percent;
-use sprat_task::{Certificate, Guarantee, Provenance, Release, Risk, Status};
+use sprat_task::{Provenance, Release, Status};
 
+use super::beside::{Seen, beside, unwatched};
 use super::evidence::{self, Evidence, Quality};
-use super::format::{When, closed, count, duration_or_unknown, known, percent, probability, shown};
+use super::format::{When, closed, count, duration_or_unknown, known, percent, probability, quoted, shown};
 use super::frame::{Frame, Part, Trouble, shown as reply};
 use super::overview::{Asked, Figure, figures, warnings};
+use super::promise::{self, Promise};
 use super::requests::Line;
-use super::savings::{Saving, against_large, against_single, caution};
+use super::savings::{Saving, both, caution};
 use super::series::{Beside, Row, Series, Span, rows};
-use super::watching::{self, Watching};
+use super::watching::Watching;
 use super::{Dashboard, now_unix_ms};
 
 /// Requests shown on a task's page.
@@ -35,11 +37,19 @@ struct TaskPage {
     name: String,
     standing: &'static str,
     certified: bool,
+    /// Whether audits have taken something away from the small models.
+    held_back: bool,
     release: Option<String>,
     since: Option<When>,
     promise: Option<Promise>,
     /// Why the promise no longer holds.
     stale: Vec<String>,
+    /// The newest release, where nothing is live, in a sentence.
+    newest: Option<String>,
+    /// What the live release would have answered while everything went to the large model.
+    in_shadow: Option<Seen>,
+    /// What is missing where everything goes to the large model and nothing watches.
+    unwatched: Option<String>,
     /// What the audits say; `None` where nothing is live.
     watching: Option<Watching>,
     /// The releases beside the live one, a sentence each.
@@ -57,14 +67,6 @@ struct TaskPage {
     changes: Vec<Change>,
     lines: Vec<Line>,
     waiting: u64,
-}
-
-/// The promise in words.
-struct Promise {
-    kind: &'static str,
-    sentence: String,
-    note: Option<String>,
-    facts: Vec<(&'static str, String)>,
 }
 
 /// How good the whole is beside the large model alone.
@@ -110,7 +112,7 @@ impl TaskPage {
         let of = |spend| Filter { task: Some(task.clone()), spend, period: Some(series.period.clone()) };
         let (all, served) =
             (store.ledger().totals(&of(None))?, store.ledger().totals(&of(Some(Spend::Serving)))?);
-        let beside = Beside::of(&all, &served);
+        let spent_beside = Beside::of(&all, &served);
         let release = evidence::live(store, task)?;
         let evidence = release.as_ref().map(Evidence::of).unwrap_or_default();
         // Where the large model is itself the cheapest, one line says both.
@@ -118,6 +120,8 @@ impl TaskPage {
             .filter(|(model, _)| serving.task.large().is_none_or(|large| large.as_str() != *model));
         let models = store.ledger().per_model(&of(Some(Spend::Serving)))?;
         let latest = Search { task: Some(task.clone()), spend: Some(Spend::Serving), ..Search::default() };
+        let watching = release.as_ref().map(|release| Watching::read(store, &release.id, now_unix_ms()));
+        let watching = watching.transpose()?;
         let standing = serving.standing();
         Ok(Self {
             frame: Frame::of(dashboard, Part::Overview, shown(task.as_str())),
@@ -128,16 +132,23 @@ impl TaskPage {
             release: serving.release.as_ref().map(ToString::to_string),
             since: store.registry().live(task)?.map(|live| When::minute(live.since_unix_ms)),
             promise: serving.certificate.as_ref().map(|certificate| Promise::of(certificate, &serving.stale)),
-            stale: serving.stale.iter().map(|why| closed(why)).collect(),
+            stale: serving.stale.iter().map(|why| closed(&quoted(why))).collect(),
+            newest: match release {
+                Some(_) => None,
+                None => promise::newest(store, task)?,
+            },
+            in_shadow: in_shadow(dashboard, serving)?,
+            unwatched: match &serving.release {
+                None if dashboard.gateway.settings.shadow => Some(unwatched(store, &serving.task)?),
+                _ => None,
+            },
             rows: rows(&series, single.map(|(_, each)| each)),
-            watching: release
-                .as_ref()
-                .map(|release| Watching::read(store, &release.id, now_unix_ms()))
-                .transpose()?,
-            beside: watching::beside(store, task)?,
+            held_back: watching.as_ref().is_some_and(|watching| !watching.taken.is_empty()),
+            watching,
+            beside: beside(store, task)?,
             caution: caution(served.provenance),
             warnings: warnings(store, &all)?,
-            savings: [against_large(&served, beside), against_single(&served, beside, &evidence)],
+            savings: both(&serving.task, &served, spent_beside, &evidence),
             single: single.map(|(model, _)| format!("{} alone", shown(model))),
             quality: evidence.quality.as_ref().map(quality),
             figures: figures(&served),
@@ -150,56 +161,18 @@ impl TaskPage {
     }
 }
 
+/// What the live release has seen while it only watched; `None` where it always answered.
+fn in_shadow(dashboard: &Dashboard, serving: &Serving) -> Result<Option<Seen>, StoreError> {
+    let Some(release) = &serving.release else { return Ok(None) };
+    let seen = Seen::of(dashboard.store(), release)?;
+    Ok(Some(seen).filter(|seen| dashboard.gateway.settings.shadow || !seen.is_empty()))
+}
+
 /// The cheapest single model, and what it costs a request in millionths.
 fn single(evidence: &Evidence) -> Option<(&str, f64)> {
     let savings = evidence.savings.as_ref()?;
     let (model, cost) = savings.cheapest_single.as_ref()?;
     Some((model.as_str(), cost.micro() as f64 / savings.requests.max(1) as f64))
-}
-
-impl Promise {
-    fn of(certificate: &Certificate, stale: &[String]) -> Self {
-        let mut now = certificate.clone();
-        if !stale.is_empty() {
-            now.status = Status::Stale;
-        }
-        Self {
-            kind: match now.guarantee {
-                Guarantee::Gold => "Against labels that people gave (gold)",
-                Guarantee::Agreement => "Against the large model’s answers (agreement)",
-                Guarantee::Harm => "Against the large model where it is right (harm)",
-            },
-            sentence: closed(&now.sentence()),
-            note: now.note.as_deref().map(closed),
-            facts: facts(&now),
-        }
-    }
-}
-
-fn facts(certificate: &Certificate) -> Vec<(&'static str, String)> {
-    let unknown = || super::format::UNKNOWN.to_owned();
-    vec![
-        (
-            "Error that is bounded",
-            match certificate.risk {
-                Risk::Selective => "bad answers among the answers given small (selective)".to_owned(),
-                Risk::Joint => "bad small answers among all requests (joint)".to_owned(),
-            },
-        ),
-        ("Largest error promised", short_percent(certificate.alpha)),
-        ("Upper bound found", certificate.bound.map_or_else(unknown, short_percent)),
-        ("Confidence", short_percent(1.0 - certificate.delta)),
-        (
-            "Fresh rows",
-            format!(
-                "{}, {} answered small, {} of these bad",
-                count(certificate.n),
-                count(certificate.accepted),
-                count(certificate.bad)
-            ),
-        ),
-        ("Look", format!("number {}", certificate.look)),
-    ]
 }
 
 fn quality(quality: &Quality) -> QualityLine {

@@ -1,17 +1,23 @@
-//! What watches a task: the audits of its small answers and their alarms, what they have taken away, and the releases that
-//! stand beside the live one.
+//! What watches a task: the audits of its small answers and their alarms, and what they have taken away.
+
+use std::cmp::Reverse;
 
 use sprat_cascade::alarm::{AlarmLevel, Heard};
 use sprat_cascade::watch::Watched;
-use sprat_store::{Store, StoreError};
-use sprat_task::{ReleaseId, TaskName};
+use sprat_store::{AuditCounts, Store, StoreError, WayBack};
+use sprat_task::{ReleaseId, Slice};
 
-use super::format::{When, count, counted, percent, shown};
+use super::format::{When, closed, count, counted, percent, quoted};
+
+/// The word where audits have taken something away from the small models.
+const STEPPED_BACK: &str = "stepped back";
 
 /// The audits of the live release, and what they say.
 pub struct Watching {
     /// How loud the loudest alarm is.
     pub level: &'static str,
+    /// How the word looks: `kept` where audits speak for the promise, `idle` before there are any.
+    pub tone: &'static str,
     /// Whether nothing is to be done.
     pub is_quiet: bool,
     /// How many audits there are, and of what sort, in a sentence.
@@ -54,6 +60,16 @@ pub struct Taken {
     pub way_back: String,
 }
 
+/// What a line of a table has to say of a release's audits, in a word; `None` where nothing is to be done.
+pub fn alarm(store: &Store, release: &ReleaseId) -> Result<Option<&'static str>, StoreError> {
+    if store.step_backs().of(release)?.iter().any(|step| step.ended.is_none()) {
+        return Ok(Some(STEPPED_BACK));
+    }
+    let watched: Option<(Watched, i64)> = store.audits().watched(release)?;
+    let level = watched.map_or(AlarmLevel::Quiet, |(watched, _)| watched.level());
+    Ok((level != AlarmLevel::Quiet).then(|| word(level)))
+}
+
 impl Watching {
     /// Of a release.
     pub fn read(store: &Store, release: &ReleaseId, now_unix_ms: i64) -> Result<Self, StoreError> {
@@ -64,42 +80,60 @@ impl Watching {
         let open = store.step_backs().of(release)?.into_iter().filter(|step| step.ended.is_none());
         let taken: Vec<Taken> = open
             .map(|step| Taken {
-                name: shown(&step.taken.slice.to_string()),
+                name: quoted(&step.taken.slice.to_string()),
                 since: When::minute(step.taken.time_unix_ms),
-                why: super::format::closed(&step.taken.why),
-                way_back: format!(
-                    "{} of it is answered small again, after {}.",
-                    percent(step.way_back.share),
-                    counted(u64::from(step.way_back.looks), "test")
-                ),
+                why: closed(&quoted(&step.taken.why)),
+                way_back: way_back(step.way_back),
             })
             .collect();
         let level = watched.as_ref().map(Watched::level);
         Ok(Self {
             level: match level {
-                _ if !taken.is_empty() => "stepped back",
+                _ if !taken.is_empty() => STEPPED_BACK,
                 None if counts.drawn == 0 => "no audits yet",
                 None => "not listened yet",
                 Some(level) => word(level),
+            },
+            tone: match level {
+                _ if !taken.is_empty() => "",
+                None => "idle",
+                Some(AlarmLevel::Quiet) => "kept",
+                Some(AlarmLevel::Warning | AlarmLevel::Alarm) => "",
             },
             is_quiet: taken.is_empty() && level.is_none_or(|level| level == AlarmLevel::Quiet),
             audits: match counts.drawn {
                 0 => "No small answer has been checked yet. Audits are drawn at random from what is answered small."
                     .to_owned(),
                 drawn => format!(
-                    "{} of small answers, {} a day: {} differ from the large model’s answer, {} never got one, {} \
-                     labelled by people.",
+                    "{} of small answers, {} a day: {}.",
                     counted(drawn, "audit"),
                     count(per_day.round() as u64),
-                    count(counts.differing),
-                    count(counts.missing),
-                    count(counts.labelled)
+                    came_of_it(&counts)
                 ),
             },
             notes: watched.as_ref().map(|watched| notes(watched, per_day)).unwrap_or_default(),
             parts: watched.as_ref().map(parts).unwrap_or_default(),
             taken,
         })
+    }
+}
+
+fn came_of_it(counts: &AuditCounts) -> String {
+    let differing = match counts.differing {
+        0 => "none differs from the large model’s answer".to_owned(),
+        1 => "1 differs from the large model’s answer".to_owned(),
+        many => format!("{} differ from the large model’s answer", count(many)),
+    };
+    let missing = (counts.missing > 0).then(|| format!("{} never got one", count(counts.missing)));
+    let labelled = (counts.labelled > 0).then(|| format!("{} labelled by people", count(counts.labelled)));
+    std::iter::once(differing).chain(missing).chain(labelled).collect::<Vec<_>>().join(", ")
+}
+
+fn way_back(WayBack { share, looks, .. }: WayBack) -> String {
+    let looks = counted(u64::from(looks), "test");
+    match share > 0.0 {
+        true => format!("{} of it is answered small again, after {looks}.", percent(share)),
+        false => format!("None of it is answered small again yet, after {looks}."),
     }
 }
 
@@ -135,10 +169,10 @@ fn time(days: f64) -> String {
     }
 }
 
-/// By people's labels first, then by the large model's answers.
+/// The loudest first, and the whole before its parts; by people's labels, then by the large model's answers.
 fn parts(watched: &Watched) -> Vec<Part> {
     let part = |by: &'static str, heard: &Heard| Part {
-        name: shown(&heard.slice.to_string()),
+        name: quoted(&heard.slice.to_string()),
         by,
         audits: count(heard.audits),
         bad: count(heard.bad),
@@ -146,35 +180,14 @@ fn parts(watched: &Watched) -> Vec<Part> {
         evidence: format!("{} of {}", evidence(heard.evidence), evidence(heard.alarms_at)),
         level: word(heard.level),
     };
-    let gold = watched.gold.iter().map(|heard| part("people", heard));
-    let agreement = watched.agreement.iter().map(|heard| part("large model", heard));
-    gold.chain(agreement).collect()
+    let gold = watched.gold.iter().map(|heard| ("people", heard));
+    let agreement = watched.agreement.iter().map(|heard| ("large model", heard));
+    let mut all: Vec<(&str, &Heard)> = gold.chain(agreement).collect();
+    all.sort_by_key(|(_, heard)| (Reverse(heard.level), heard.slice != Slice::Whole));
+    all.into_iter().map(|(by, heard)| part(by, heard)).collect()
 }
 
 /// Evidence grows by orders of magnitude: tenths matter only where it is small.
 fn evidence(evidence: f64) -> String {
     if evidence < 100.0 { format!("{evidence:.1}") } else { count(evidence.min(1e15) as u64) }
-}
-
-/// The releases that stand beside the live one, a sentence each.
-pub fn beside(store: &Store, task: &TaskName) -> Result<Vec<String>, StoreError> {
-    let beside = store.registry().beside(task)?;
-    let canary = beside
-        .canary
-        .map(|canary| format!("Canary: {} answers {} of the traffic.", canary.release, canary.share));
-    let shadow = beside.shadow.map(|release| {
-        let sums = store.shadow().of(&release)?;
-        let seen = match sums.requests {
-            0 => "it has seen nothing yet".to_owned(),
-            requests => format!(
-                "of {} it would have answered {}; of those that can be compared, {} of {} the same",
-                counted(requests, "request"),
-                count(sums.would_answer),
-                count(sums.agreed),
-                count(sums.compared)
-            ),
-        };
-        Ok(format!("Shadow: {release} watches; {seen}."))
-    });
-    Ok(canary.into_iter().chain(shadow.transpose()?).collect())
 }

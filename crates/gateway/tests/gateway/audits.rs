@@ -1,13 +1,19 @@
 //! Whether small answers are checked, and what is kept of it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use futures::future::BoxFuture;
 use serde_json::json;
-use sprat_cascade::HeldBack;
+use sprat_cascade::{Deployed, Deployment, HeldBack};
 use sprat_store::Source;
-use sprat_task::{Answer, ReleaseId, Slice};
+use sprat_task::{
+    Answer, Attempt, Context, Features, Input, Model, ModelId, Prediction, ReleaseId, Score, Slice, Task,
+    Usage,
+};
 
-use crate::fakes::{PROMPT, Script, World, event, reply, schema, usage_event};
+use crate::fakes::{PROMPT, Script, TASK, World, event, reply, schema, serving_of, usage_event};
 
 fn release() -> ReleaseId {
     ReleaseId { task: "tickets".into(), version: 3 }
@@ -29,6 +35,62 @@ async fn a_small_answer_that_is_drawn_is_asked_of_the_large_model_after_the_repl
     assert_eq!(Some(audit.request.as_str()), got.header("x-request-id"));
     assert_eq!(audit.cost.map(|cost| cost.micro()), Some(100));
     assert_eq!(audit.baseline_all_large.map(|cost| cost.micro()), Some(0));
+}
+
+/// Fills a record, and is sure of it.
+struct Fills(ModelId);
+
+impl Model for Fills {
+    fn id(&self) -> &ModelId {
+        &self.0
+    }
+
+    fn predict<'a>(
+        &'a self,
+        _: &'a Context,
+        _: &'a Task,
+        inputs: &'a [Input],
+    ) -> BoxFuture<'a, Vec<Attempt>> {
+        let record = json!({"team": "refund"}).as_object().unwrap().clone();
+        let attempt = |_| Attempt {
+            usage: Usage::FREE,
+            latency: Duration::ZERO,
+            result: Ok(Some(Prediction {
+                answer: Answer::Fields(record.clone()),
+                score: Score(1.0),
+                features: Features::default(),
+                alternatives: vec![("team".into(), Score(0.0))],
+            })),
+        };
+        let attempts = inputs.iter().map(attempt).collect();
+        Box::pin(async move { attempts })
+    }
+}
+
+#[tokio::test]
+async fn an_audited_text_waits_for_a_person_where_it_is_kept_and_there_is_a_label_to_give() {
+    let fields = "kind = \"extract\"\nlarge = \"large\"\n[[fields]]\nname = \"team\"\ntype = \"enum\"\nvalues = \
+                  [\"refund\"]\n";
+    let capture = "[capture]\nenabled = true\n";
+    for (file, fills, waiting) in [
+        (format!("{TASK}{capture}"), false, 1),
+        (TASK.to_owned(), false, 0),
+        (format!("{fields}{capture}"), true, 0),
+    ] {
+        let world = World::new();
+        world.gateway.auditor().set_rate("tickets", 1.0);
+        let mut serving = serving_of(&file, &world.small, &world.large);
+        if fills {
+            serving.ladder.rungs[0].model = Arc::new(Fills("tagger".into()));
+        }
+        let deployed = Deployed { tasks: vec![Deployment::of(serving)], ..Deployed::default() };
+        world.gateway.current().exchange(2, deployed);
+        let got = world.ask("refund 0.95").await;
+        assert_eq!(got.header("x-sprat-escalated"), Some("false"), "{file}: {}", got.text);
+        world.gateway.quiet().await;
+        assert_eq!(world.store.audits().after(&release(), 0, 10).unwrap().len(), 1, "{file}");
+        assert_eq!(world.store.review().counts(&"tickets".into()).unwrap().waiting, waiting, "{file}");
+    }
 }
 
 #[tokio::test]

@@ -1,21 +1,20 @@
 //! The dashboard, asked through its routes: every page with nothing and with something to show, labels, and who may not.
 
-use std::collections::BTreeMap;
+mod task;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode};
-use sprat_cascade::alarm::{AlarmLevel, Heard};
-use sprat_cascade::watch::Watched;
+use sprat_cascade::{Deployed, Deployment};
 use sprat_gateway::management;
-use sprat_store::{Ending, Feedback, LedgerEntry, NewAudit, NewReview, NewStepBack, Reason, Source, Thumb};
+use sprat_store::{Ending, Feedback, LedgerEntry, NewReview, Reason, Source, Thumb};
 use sprat_task::release::{Origin, RungRecord};
 use sprat_task::{
     Answer, Artifact, Confidence, ModelError, Money, Outcome, Provenance, Release, ReleaseId, Sha256Hex,
-    Share, Slice, Step, Usage,
+    Step, Usage,
 };
 use tower::ServiceExt;
 
-use crate::fakes::{Got, World};
+use crate::fakes::{Got, World, serving_of};
 
 const HOST: &str = "127.0.0.1:7078";
 const HOSTILE: &str = "<script>alert(1)</script> \"'& <img src=x onerror=alert(1)>";
@@ -118,7 +117,10 @@ fn release(world: &World) -> Release {
 
 /// A world in which something has happened.
 fn filled() -> World {
-    let world = World::new();
+    fill(World::new())
+}
+
+fn fill(world: World) -> World {
     let release = release(&world);
     world.store.registry().add(&release).unwrap();
     world.store.registry().promote(&release.id, "the first certified one", 5).unwrap();
@@ -166,6 +168,57 @@ async fn every_page_is_whole_with_nothing_to_show_and_teaches_what_to_do() {
         let got = look(&world, path).await;
         assert_eq!(got.status, StatusCode::OK, "{path}: {}", got.text);
         assert!(got.text.contains(says), "{path}: {}", got.text);
+    }
+}
+
+#[tokio::test]
+async fn before_anything_is_served_the_overview_has_no_empty_figures() {
+    let world = World::new();
+    let page = look(&world, "/").await.text;
+    assert!(page.contains("href=\"/tasks/tickets\""), "{page}");
+    for empty in ["Nothing to compare", "class=\"figures\"", "class=\"charts\"", "Where the money went"] {
+        assert!(!page.contains(empty), "{empty}: {page}");
+    }
+    let bought = LedgerEntry { source: Source::Teacher, ..large("bought", Some(7)) };
+    world.store.ledger().append(&bought).unwrap();
+    let page = look(&world, "/").await.text;
+    assert!(page.contains("Nothing has been served yet") && page.contains("Where the money went"), "{page}");
+    world.gateway.current().exchange(2, Deployed::default());
+    let page = look(&world, "/").await.text;
+    assert!(
+        page.contains("There is no task in this workspace") && !page.contains("<h2 id=\"tasks"),
+        "{page}"
+    );
+}
+
+#[tokio::test]
+async fn where_there_are_no_labels_to_give_nobody_is_asked_for_any() {
+    let fields = "kind = \"extract\"\nlarge = \"large\"\n[[fields]]\nname = \"team\"\ntype = \"text\"\n";
+    let world = World::new();
+    queue(&world, &["one"]);
+    let serving = serving_of(fields, &world.small, &world.large);
+    let deployed = Deployed { tasks: vec![Deployment::of(serving)], ..Deployed::default() };
+    world.gateway.current().exchange(2, deployed);
+    let page = look(&world, "/review").await.text;
+    assert!(page.contains("No task has labels to give") && !page.contains("/review/tickets"), "{page}");
+    let page = look(&world, "/review/tickets").await.text;
+    assert!(page.contains("There are no labels to give"), "{page}");
+    assert!(page.contains("sprat certify tickets ROWS") && !page.contains("Which label"), "{page}");
+}
+
+#[tokio::test]
+async fn several_labels_are_said_as_a_reader_would() {
+    let world = World::new();
+    let rows = [("both", &["refund", "delivery"][..]), ("neither", &[])].map(|(text, labels)| NewReview {
+        small: Some(Answer::labels(labels.iter().map(|label| (*label).into()).collect::<Vec<_>>())),
+        ..row(text, 1.0)
+    });
+    world.store.review().add(rows.into(), 5).unwrap();
+    for row in world.store.review().next(&"tickets".into(), 9).unwrap() {
+        let page = look(&world, &format!("/review/tickets?row={}", row.id)).await.text;
+        let says =
+            if row.row.text == "both" { "<bdi>delivery, refund</bdi>" } else { "<bdi>none of them</bdi>" };
+        assert!(page.contains(says), "{says}: {page}");
     }
 }
 
@@ -249,92 +302,6 @@ async fn requests_that_could_not_be_recorded_are_told() {
     let page = to_bytes(reply.into_body(), usize::MAX).await.unwrap();
     let page = String::from_utf8(page.to_vec()).unwrap();
     assert!(page.contains("1 request could not be recorded and is in none of these numbers"), "{page}");
-}
-
-#[tokio::test]
-async fn a_task_s_page_has_its_promise_its_savings_and_its_latest_requests() {
-    let world = filled();
-    let page = look(&world, "/tasks/tickets?span=30d").await.text;
-    for says in [
-        "Of the answers it gives, at most 5% are wrong, with 95% confidence: 4 of 300.",
-        "tickets@3",
-        "sending everything to the large model",
-        "linear for everything",
-        "0.9000",
-        "req-large",
-        "the first certified one",
-    ] {
-        assert!(page.contains(says), "{says}: {page}");
-    }
-}
-
-#[tokio::test]
-async fn a_task_s_page_says_what_watches_it_and_what_was_taken_away() {
-    let world = filled();
-    let (store, release) = (&world.store, ReleaseId { task: "tickets".into(), version: 3 });
-    let page = look(&world, "/tasks/tickets").await.text;
-    assert!(page.contains("no audits yet") && !page.contains("Canary"), "{page}");
-
-    for (request, large) in [("req-small", "refund"), ("req-other", "delivery")] {
-        let drawn = NewAudit {
-            release: release.clone(),
-            request: request.into(),
-            held: None,
-            small: Answer::label("refund"),
-            groups: BTreeMap::new(),
-            confidence: Confidence::new(0.97),
-            propensity: 0.1,
-            time_unix_ms: now(),
-        };
-        let id = store.audits().draw(&drawn).unwrap();
-        store.audits().settle(id, Ok(&Answer::label(large)), now()).unwrap();
-    }
-    let refunds = Slice::Label("refund".into());
-    let heard = Heard {
-        slice: refunds.clone(),
-        level: AlarmLevel::Alarm,
-        evidence: 61_234.5,
-        alarms_at: 60_000.0,
-        baseline: 0.05,
-        audits: 120,
-        bad: 31,
-    };
-    let watched = Watched { agreement: vec![heard], ..Watched::default() };
-    store.audits().keep_watched(&release, &watched, now()).unwrap();
-    let step_back = NewStepBack {
-        release,
-        slice: refunds,
-        ear: "agreement".to_owned(),
-        why: format!("31 of 120 differ {HOSTILE}"),
-        after_audit: 2,
-        time_unix_ms: now(),
-    };
-    store.step_backs().begin(&step_back).unwrap();
-    let page = look(&world, "/tasks/tickets").await.text;
-    for says in [
-        "stepped back",
-        "2 audits of small answers",
-        "1 differ from the large model’s answer",
-        "answers `refund`",
-        "61,234 of 60,000",
-        "31 of 120 differ &#60;script&#62;",
-        "0.0% of it is answered small again, after 0 tests.",
-    ] {
-        assert!(page.contains(says), "{says}: {page}");
-    }
-}
-
-#[tokio::test]
-async fn a_task_s_page_names_the_releases_beside_the_live_one() {
-    let world = filled();
-    let next = Release { id: ReleaseId { task: "tickets".into(), version: 4 }, ..release(&world) };
-    world.store.registry().add(&next).unwrap();
-    world.store.registry().canary(&next.id, Share::new(0.1).unwrap(), "a try", now()).unwrap();
-    let page = look(&world, "/tasks/tickets").await.text;
-    assert!(page.contains("Canary: tickets@4 answers 10% of the traffic."), "{page}");
-    world.store.registry().shadow(&next.id, "another", now()).unwrap();
-    let page = look(&world, "/tasks/tickets").await.text;
-    assert!(page.contains("Shadow: tickets@4 watches; it has seen nothing yet."), "{page}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use sprat_store::{ShadowSums, Source};
 use sprat_task::{Money, ReleaseId, Share};
 use tower::ServiceExt;
 
-use crate::fakes::{Got, Says, World, remote, request, serving};
+use crate::fakes::{Got, PROMPT, Says, Script, World, event, remote, reply, request, schema, serving};
 
 fn id(version: u32) -> ReleaseId {
     ReleaseId { task: "tickets".into(), version }
@@ -87,10 +87,11 @@ async fn the_share_goes_to_the_canary_and_reply_and_ledger_say_which_release_it_
 #[tokio::test]
 async fn a_conversation_or_user_keeps_its_release_and_a_larger_share_takes_nobody_back() {
     type Name = fn(&str) -> (Vec<(&'static str, String)>, Value);
-    let ways: [(&str, Name); 5] = [
+    let ways: [(&str, Name); 6] = [
         ("header", |who| (vec![("x-session-id", who.to_owned())], json!({}))),
         ("session", |who| (vec![], json!({"metadata": {"session_id": who}}))),
         ("conversation", |who| (vec![], json!({"metadata": {"conversation_id": who}}))),
+        ("thread", |who| (vec![], json!({"metadata": {"thread_id": who}}))),
         ("user", |who| (vec![], json!({"user": who}))),
         ("safety identifier", |who| (vec![], json!({"safety_identifier": who}))),
     ];
@@ -198,6 +199,43 @@ async fn a_shadow_that_disagrees_is_seen_to() {
     let sums = seen(&world, 5, 1).await;
     assert_eq!((sums.would_answer, sums.compared, sums.agreed), (1, 1, 0));
     assert_eq!(sums.agreement(), Some(0.0));
+}
+
+#[tokio::test]
+async fn a_shadow_is_compared_with_what_was_passed_on_as_far_as_that_answers_the_task() {
+    let said = |text: &str| Some(event(json!({"content": text}), None));
+    let ends = |why| vec![Some(event(json!({}), Some(why))), Some("data: [DONE]\n\n".to_owned())];
+    let stream = |why| [vec![said("{\"te"), said("am\":\"refund\"}")], ends(why)].concat();
+    for (name, script, seen_to) in [
+        ("the same", Script::json(200, reply("{\"team\":\"refund\"}")), (1, 1)),
+        ("another", Script::json(200, reply("{\"team\":\"delivery\"}")), (1, 0)),
+        ("no answer of the task", Script::json(200, reply("hello")), (0, 0)),
+        ("a stream", Script::stream(stream("stop")), (1, 1)),
+        ("half a stream", Script::stream(stream("length")), (0, 0)),
+        ("none", Script::json(500, "no"), (0, 0)),
+    ] {
+        let world = World::with(Settings { shadow: true, ..Settings::default() });
+        deploy(&world, None, &watcher());
+        world.wire.plays(script);
+        let streams = name.contains("stream");
+        world
+            .chat(json!({
+                "model": "auto",
+                "stream": streams,
+                "messages": [
+                    {"role": "system", "content": PROMPT},
+                    {"role": "user", "content": "Ticket: refund 0.97"},
+                ],
+                "response_format": {"type": "json_schema", "json_schema": {"name": "team", "schema": schema()}},
+            }))
+            .await;
+        for version in [3, 5] {
+            let sums = seen(&world, version, 1).await;
+            assert_eq!((sums.requests, sums.would_answer), (1, 1), "{name}: {version}");
+            assert_eq!((sums.compared, sums.agreed), seen_to, "{name}: {version}");
+        }
+        assert_eq!(world.wire.asked(), 1, "{name}: it is paid for once");
+    }
 }
 
 #[tokio::test]
