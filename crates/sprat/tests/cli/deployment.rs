@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sprat_store::{ShadowHour, ShadowSums};
 use sprat_task::{ReleaseId, Source, Status, read_task};
 
-use crate::registry::{NOON, TASK, release, workspace};
+use crate::registry::{NOON, TASK, entry, release, workspace};
 use crate::workspace::{Workspace, shows};
 
 /// Only a server that does something else than the test expects makes a test wait so long.
@@ -74,6 +74,28 @@ fn a_release_is_tried_beside_the_live_one_and_every_step_is_in_the_history() {
     );
     shows!("end of no canary", workspace.sprat(&["canary", "tickets", "--end"]));
     shows!("end of no shadow", workspace.sprat(&["shadow", "tickets", "--end"]));
+}
+
+#[test]
+fn status_says_what_the_live_release_would_have_answered_and_saved_in_shadow() {
+    let workspace = workspace();
+    add(&workspace, &[Status::Certified]);
+    assert_eq!(workspace.sprat(&["promote", "tickets", "1"]).code, 0);
+    let standing = || workspace.sprat(&["status", "tickets", "--json"]).json()["tasks"][0].clone();
+    assert!(standing().get("in_shadow").is_none(), "it has watched nothing");
+    let mut sums = ShadowSums { requests: 400, would_answer: 300, ..ShadowSums::default() };
+    watched(&workspace, 1, sums);
+    let seen = standing()["in_shadow"].clone();
+    assert_eq!((&seen["release"], &seen["coverage"]), (&json!("tickets@1"), &json!(0.75)));
+    assert_eq!(seen.get("would_save_micro_usd"), None, "no price is known, so that no amount is");
+    for (id, price) in [("a", Some(1_000)), ("b", Some(3_000)), ("c", None)] {
+        workspace.store().ledger().append(&entry(id, false, price, price)).unwrap();
+    }
+    sums = ShadowSums { compared: 200, agreed: 190, all_compared: 250, all_agreed: 220, ..sums };
+    watched(&workspace, 1, sums);
+    // Twice the sums, each answer at the mean of the two prices that are known.
+    assert_eq!(standing()["in_shadow"]["would_save_micro_usd"], 600 * 2_000);
+    shows!("status in shadow", workspace.sprat(&["status", "tickets"]));
 }
 
 #[test]

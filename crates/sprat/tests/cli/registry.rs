@@ -56,7 +56,7 @@ pub fn release(version: u32, status: Status) -> Release {
 }
 
 /// One request: tried small, and answered small or by the large model.
-fn entry(id: &str, small: bool, cost: Option<i64>, baseline: Option<i64>) -> LedgerEntry {
+pub fn entry(id: &str, small: bool, cost: Option<i64>, baseline: Option<i64>) -> LedgerEntry {
     let tried = Step {
         model: "linear".into(),
         usage: Usage::FREE,
