@@ -57,6 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn of_tokens(row: usize, tokens: usize) -> LabelledRow {
     // Two tokens stand around every text.
-    let words: Vec<&str> = (0..tokens - 2).map(|at| WORDS[(row * 7 + at * 3 + row * at) % WORDS.len()]).collect();
+    let words: Vec<&str> =
+        (0..tokens - 2).map(|at| WORDS[(row * 7 + at * 3 + row * at) % WORDS.len()]).collect();
     LabelledRow::gold(words.join(" "), Answer::label(format!("l{}", row % LABELS).as_str()))
 }

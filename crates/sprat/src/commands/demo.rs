@@ -1,6 +1,7 @@
 //! `sprat demo`: the whole loop on examples/tickets, offline. Each step is a command that anybody can type again.
 
 mod day;
+mod encoder;
 mod log;
 mod provider;
 mod traffic;
@@ -29,12 +30,14 @@ Examples:
   sprat demo
   sprat demo --dir /tmp/try
   sprat demo --keep             the server goes on; look at its dashboard
+  sprat demo --encoder DIR      with a sentence encoder as a second rung
 
 It makes a workspace with an invented shop's mail: imports a log of calls to a large model, finds
 the task in it, learns and certifies it on labels that people gave, serves it, and sends 1,000 new
 tickets through HTTP. Then one kind of ticket changes its meaning: the audits notice, that kind
 goes to the large model, and comes back once it has proved itself again. At the end the ledger is
-held against the large model's own bill. The mail and the large model's answers were authored for
+held against the large model's own bill. Where a sentence encoder has been pulled
+(sprat models pull hf:sentence-transformers/all-MiniLM-L6-v2), it is the ladder's second rung. The mail and the large model's answers were authored for
 this, and every saving says so. The workspace and the report stay for you to look at.")]
 pub struct Args {
     /// The folder of the workspace; replaced if an earlier demo made it
@@ -43,6 +46,9 @@ pub struct Args {
     /// Go on serving, until Ctrl-C
     #[arg(long)]
     keep: bool,
+    /// The folder of a sentence encoder for the ladder's second rung; found by itself where one was pulled
+    #[arg(long, value_name = "DIR")]
+    encoder: Option<PathBuf>,
 }
 
 const ROWS: &str = include_str!("../../../../examples/tickets/rows.jsonl");
@@ -57,6 +63,8 @@ const NAME: &str = "tickets";
 
 pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let began = std::time::Instant::now();
+    let encoder = encoder::find(args.encoder.as_deref())?;
+    let models = encoder.as_deref().map(encoder::declared).unwrap_or_default();
     let folder = prepare(&args.dir)?;
     std::env::set_current_dir(&folder)
         .map_err(|error| Failure::ours(format!("{} can't be entered: {error}", shown(&folder))))?;
@@ -66,26 +74,48 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
         let dir = args.dir.display();
         app.out().sentence(format!("A workspace in {dir}: an invented shop's log and mail. Each step is a command to type again there."));
     }
+    write("sprat.toml", &format!("{}{models}", include_str!("demo/sprat.toml")))?;
     step(&here, &["import", "log.jsonl"])?;
     step(&here, &["discover"])?;
     let candidate = crate::commands::discover::first_with_labels(&here)?;
     step(&here, &["discover", "--write", &candidate, "--as", NAME])?;
+    match &encoder {
+        Some(source) => add_rung(app, source)?,
+        None if !app.out().is_json() => app.out().sentence(encoder::missing()),
+        None => {}
+    }
     // The drafted rows carry the large model's answers. People have labelled these messages too: with both, `learn` proves
     // what is right, and what agrees, apart.
     step(&here, &["learn", NAME, "labelled.jsonl"])?;
-    let mut day = serve(&here.muted_where_json(), args.keep)?;
+    let mut day = serve(&here.muted_where_json(), args.keep, &models)?;
     step(&here, &["cost"])?;
     let running = day.running.take();
     let summary = add_up(&here, day, began.elapsed().as_secs_f64())?;
     tell(app, &summary, &args.dir, running.is_some());
     let served = running.map_or(Ok(()), day::Running::wait);
     // From here on the large model is played from the file, so that the workspace works without this program.
-    write("sprat.toml", include_str!("demo/sprat.toml"))?;
+    write("sprat.toml", &format!("{}{models}", include_str!("demo/sprat.toml")))?;
     served
 }
 
+/// Puts the encoder into the drafted task's ladder.
+fn add_rung(app: &App, source: &str) -> Result<(), Failure> {
+    const DRAFTED: &str = "rungs = [\"linear\"]";
+    let task = format!("tasks/{NAME}.toml");
+    let written = std::fs::read_to_string(&task)
+        .map_err(|error| Failure::ours(format!("{task} can't be read back: {error}")))?;
+    if !written.contains(DRAFTED) {
+        return Err(Failure::ours(format!("{task} was not drafted with {DRAFTED}")));
+    }
+    write(&task, &written.replace(DRAFTED, "rungs = [\"linear\", \"encoder\"]"))?;
+    if !app.out().is_json() {
+        app.out().sentence(format!("An encoder is here ({source}): it becomes the ladder's second rung."));
+    }
+    Ok(())
+}
+
 /// Serves the task, and lives through a day.
-fn serve(app: &App, keep: bool) -> Result<day::Day, Failure> {
+fn serve(app: &App, keep: bool, models: &str) -> Result<day::Day, Failure> {
     let broken = |error: serde_json::Error| Failure::ours(format!("the demo's rows can't be read: {error}"));
     let provider = Arc::new(provider::Provider::new(ANSWERS, day::DRIFT).map_err(broken)?);
     let tickets: Vec<day::Ticket> =
@@ -95,7 +125,8 @@ fn serve(app: &App, keep: bool) -> Result<day::Day, Failure> {
         .map_err(|error| Failure::ours(format!("{task} can't be read back: {error}")))?;
     write(&task, &format!("{written}{AUDIT}"))?;
     let configure = |large: std::net::SocketAddr| {
-        write("sprat.toml", &include_str!("demo/serving.toml").replace("ADDRESS", &large.to_string()))
+        let serving = include_str!("demo/serving.toml").replace("ADDRESS", &large.to_string());
+        write("sprat.toml", &format!("{serving}{models}"))
     };
     day::live(app, provider, &tickets, &TaskName::from(NAME), keep, configure)
 }
@@ -130,9 +161,8 @@ fn prepare(dir: &Path) -> Result<PathBuf, Failure> {
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
     let made = log::files(ROWS, ANSWERS, &labels)
         .map_err(|error| Failure::ours(format!("the demo's rows can't be read: {error}")))?;
-    let files: [(&str, &str); 7] = [
+    let files: [(&str, &str); 6] = [
         (MARK, ""),
-        ("sprat.toml", include_str!("demo/sprat.toml")),
         ("log.jsonl", &made.log),
         ("labelled.jsonl", &made.labelled),
         ("answers.jsonl", ANSWERS),

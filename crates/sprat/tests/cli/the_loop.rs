@@ -239,6 +239,24 @@ fn the_demonstration_ends_with_one_object_and_leaves_a_workspace_to_look_at() {
 }
 
 #[test]
+fn the_demonstration_puts_an_encoder_into_the_ladder_where_there_is_one() {
+    let workspace = Workspace::empty();
+    let missing = workspace.sprat(&["demo", "--dir", "try", "--encoder", "nowhere"]);
+    assert_eq!(missing.code, 1, "{missing}");
+    assert!(missing.stderr.contains("this folder has no model.safetensors"), "{missing}");
+    std::fs::create_dir(workspace.path("tiny")).unwrap();
+    sprat_models::encoder::tiny::write(&workspace.path("tiny"), 7).unwrap();
+    let ran = workspace.sprat(&["demo", "--json", "--dir", "try", "--encoder", "tiny"]);
+    assert_eq!(ran.code, 0, "{ran}");
+    let json = ran.json();
+    assert_eq!(json["summary"]["books"]["equal"], true, "{json}");
+    let status = workspace.sprat(&["status", "--json", "--workspace", "try"]).json();
+    assert_eq!(status["tasks"][0]["status"], "certified", "{status}");
+    assert!(workspace.read("try/tasks/tickets.toml").contains("rungs = [\"linear\", \"encoder\"]"));
+    assert!(workspace.read("try/sprat.toml").contains("[models.encoder]"), "it is declared when all is over");
+}
+
+#[test]
 fn a_folder_that_no_demonstration_made_is_left_alone() {
     let workspace = Workspace::empty();
     workspace.write("mine/notes.txt", "precious");
