@@ -117,9 +117,9 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// A free attempt with an answer.
-    pub fn free(prediction: Prediction, latency: Duration) -> Self {
-        Self { usage: Usage::FREE, latency, result: Ok(Some(prediction)) }
+    /// A free attempt: with an answer, or without one where the model abstained.
+    pub fn free(prediction: impl Into<Option<Prediction>>, latency: Duration) -> Self {
+        Self { usage: Usage::FREE, latency, result: Ok(prediction.into()) }
     }
 
     /// An attempt that failed before anything was spent.
