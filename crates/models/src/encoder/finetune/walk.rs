@@ -1,28 +1,56 @@
-//! In which order are the rows visited, and when does training end?
+//! How does training walk from where it starts to its end? Pass by pass over the batches of a lesson, whatever the lesson is
+//! about; the pass that is best on rows held out is kept.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::super::Weights;
-use super::adamw::{AdamW, Step, clip};
-use super::matrix::Before;
-use super::network::{Batch, Network, Tape, dense, dense_backward};
-use super::norm::add;
-use super::objective::Objective;
+use super::adamw::{Step, clip};
+use super::lanes::Lanes;
+use super::layout::Layout;
 use super::resume::{Place, Resume, State};
 
-/// A row as training sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Example {
-    /// The text's tokens.
-    pub tokens: Vec<u32>,
-    /// Its labels.
-    pub targets: Vec<u32>,
-    /// What it counts for; above zero.
-    pub weight: f32,
+/// What is taught: rows in batches, and what they make of every number.
+pub trait Lesson: Sync {
+    /// The places of the rows of each batch of a pass: the same whenever it is asked. Every pass has as many.
+    fn batches(&self, pass: u32) -> Vec<Vec<u32>>;
+
+    /// A batch's mean gradient, which lies in the lanes, and the sums of its loss.
+    fn gradients<'l>(
+        &self,
+        parameters: &[f32],
+        batch: &[u32],
+        lanes: &'l mut Lanes,
+    ) -> (Sums, &'l mut Vec<f32>);
+
+    /// What rows held out say after a pass; `None` where none are.
+    fn judge(&self, parameters: &[f32]) -> Option<Judged>;
+}
+
+/// Losses of rows, each times what the row counts for, and what they count for together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sums {
+    /// Of the losses, in nats.
+    pub loss: f64,
+    /// Of the weights.
+    pub weight: f64,
+}
+
+impl Sums {
+    /// The mean loss of a row; 0 of none.
+    pub fn mean(self) -> f64 {
+        self.loss / self.weight.max(f64::MIN_POSITIVE)
+    }
+}
+
+/// What rows held out say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Judged {
+    /// Their mean loss.
+    pub loss: f64,
+    /// Share of them whose best label is right.
+    pub accuracy: f64,
 }
 
 /// How training is done.
@@ -106,99 +134,71 @@ pub struct Walked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 
-/// Training of one encoder on one set of rows.
-pub struct Finetuning<'a> {
-    /// The network; its layout has a head.
-    pub network: &'a Network,
-    /// The base model: its embedding tables.
-    pub base: &'a Weights,
-    /// What is made small.
-    pub objective: Objective,
+/// A walk that can be gone.
+pub struct Walk<'a> {
+    /// What is trained.
+    pub layout: &'a Layout,
     /// How.
     pub settings: &'a Settings,
     /// Told how far it is; may ask to stop.
     pub progress: &'a (dyn Fn(Walked) -> ControlFlow<()> + Sync),
-    /// Where an interrupted run is kept.
+    /// Where an interrupted walk is kept.
     pub resume: Option<&'a Resume>,
 }
 
-/// Gradients that are summed apart from each other, on as many threads at most. The number is fixed, because sums in
-/// another order would be other numbers.
-const LANES: usize = 4;
-/// Tokens that one forward pass holds at a time: a few hundred megabytes for a small encoder.
-const MOST_TOKENS: usize = 2_048;
 /// Time between two states kept on disk.
 const KEPT_EVERY: Duration = Duration::from_secs(30);
 
-impl Finetuning<'_> {
-    /// Walks over the rows from `start` (in the order of the layout) until the held-out rows say it is enough.
-    pub fn run(&self, start: Vec<f32>, rows: &[Example], held_out: &[Example]) -> Result<Tuned, Stopped> {
-        let begun = self.resume.and_then(|resume| resume.load(start.len()));
-        let mut state = begun.unwrap_or_else(|| State::new(start));
-        let mut clock = Clock::start();
-        let last = self.settings.stop_after.unwrap_or(self.settings.epochs).min(self.settings.epochs);
-        while state.place.epochs < last && !self.is_enough(&state.place.curve) {
-            self.epoch(&mut state, rows, &mut clock)?;
-            self.judge(&mut state, held_out);
-            self.keep(&state, &mut clock);
+impl Walk<'_> {
+    /// Walks from `start` (in the order of the layout) until the held-out rows, or the settings, say it is enough.
+    pub fn run(&self, lesson: &dyn Lesson, start: Vec<f32>) -> Result<Tuned, Stopped> {
+        let kept = self.resume.and_then(|resume| resume.load(start.len()));
+        // What is kept of a walk that came to its end can't be walked on with.
+        let kept = kept.filter(|state| state.can_go_on() || self.is_over(&state.place));
+        let mut state = kept.unwrap_or_else(|| State::new(start));
+        let (mut lanes, mut clock) = (Lanes::new(), Clock::start());
+        while !self.is_over(&state.place) {
+            self.pass(lesson, &mut state, &mut lanes, &mut clock)?;
+            end_pass(lesson, &mut state);
+            if self.is_over(&state.place) {
+                state.optimiser = Default::default();
+                self.keep(&state, &mut clock);
+            } else if clock.is_due() {
+                self.keep(&state, &mut clock);
+            }
         }
         let epoch = best(&state.place.curve).map_or(0, |best| best.epoch);
         let parameters = if state.best.is_empty() { state.parameters } else { state.best };
         Ok(Tuned { parameters, epoch, curve: state.place.curve })
     }
 
-    /// Embeddings of many rows, one after the other, on all threads.
-    pub fn embeddings(&self, parameters: &[f32], rows: &[Example]) -> Vec<f32> {
-        let batches: Vec<&[Example]> = by_tokens(rows, MOST_TOKENS).collect();
-        let embed = |tape: &mut Tape, rows: &&[Example]| {
-            let batch = self.batch(rows.iter());
-            self.network.forward(parameters, &batch, tape).to_vec()
-        };
-        let embedded: Vec<Vec<f32>> = batches.par_iter().map_init(Tape::default, embed).collect();
-        embedded.concat()
-    }
-
-    /// What the head makes of embeddings, one row each.
-    pub fn outputs(&self, parameters: &[f32], embeddings: &[f32]) -> Vec<f32> {
-        let layout = &self.network.layout;
-        let mut outputs = vec![0.0; embeddings.len() / layout.config.hidden * layout.outputs];
-        dense(parameters, &mut outputs, embeddings, &layout.head_weight, &layout.head_bias);
-        outputs
-    }
-
-    /// The mean loss of some rows, and what it makes of every number.
-    #[cfg(test)]
-    pub(super) fn loss_and_gradients(&self, parameters: &[f32], rows: &[Example]) -> (f64, Vec<f32>) {
-        let mut lanes: Vec<Lane> = (0..LANES).map(|_| Lane::default()).collect();
-        let (loss, weight) = self.gradients(parameters, &rows.iter().collect::<Vec<_>>(), &mut lanes);
-        (loss / weight, lanes.swap_remove(0).gradients)
-    }
-
     /// The rest of one pass.
-    fn epoch(&self, state: &mut State, rows: &[Example], clock: &mut Clock) -> Result<(), Stopped> {
-        let order = shuffled(rows.len(), self.settings.seed, state.place.epochs);
-        let batches: Vec<&[u32]> = order.chunks(self.settings.batch_rows.max(1)).collect();
+    fn pass(
+        &self,
+        lesson: &dyn Lesson,
+        state: &mut State,
+        lanes: &mut Lanes,
+        clock: &mut Clock,
+    ) -> Result<(), Stopped> {
+        let batches = lesson.batches(state.place.epochs);
         let all = batches.len() as f32 * self.settings.epochs as f32;
-        let mut lanes: Vec<Lane> = (0..LANES).map(|_| Lane::default()).collect();
         while let Some(batch) = batches.get(state.place.batches as usize) {
-            let taught: Vec<&Example> = batch.iter().map(|row| &rows[*row as usize]).collect();
-            let (loss, weight) = self.gradients(&state.parameters, &taught, &mut lanes);
-            let gradients = &mut lanes[0].gradients;
+            let (sums, gradients) = lesson.gradients(&state.parameters, batch, lanes);
             clip(gradients, self.settings.clip);
             let step = Step {
                 rate: self.settings.rate * self.share_of_rate(state.place.steps as f32 / all),
                 head_factor: self.settings.head_factor,
                 weight_decay: self.settings.weight_decay,
             };
-            state.optimiser.step(&self.network.layout, &mut state.parameters, gradients, &step);
+            state.optimiser.step(self.layout, &mut state.parameters, gradients, &step);
             state.place.steps = state.optimiser.steps;
             state.place.batches += 1;
-            state.place.loss.0 += loss;
-            state.place.loss.1 += weight;
-            clock.rows += taught.len();
+            state.place.sums.loss += sums.loss;
+            state.place.sums.weight += sums.weight;
+            clock.rows += batch.len();
             let walked = Walked {
                 done: state.place.steps as f32 / all,
-                loss: (state.place.loss.0 / state.place.loss.1.max(f64::MIN_POSITIVE)) as f32,
+                loss: state.place.sums.mean() as f32,
                 rows_per_second: clock.rows_per_second(),
             };
             let go_on = (self.progress)(walked);
@@ -212,41 +212,12 @@ impl Finetuning<'_> {
         Ok(())
     }
 
-    /// Ends a pass: its point of the curve, and whether it is the best so far.
-    fn judge(&self, state: &mut State, held_out: &[Example]) {
-        let (loss, weight) = std::mem::take(&mut state.place.loss);
-        state.place.batches = 0;
-        state.place.epochs += 1;
-        let seen = (!held_out.is_empty()).then(|| self.held_out(&state.parameters, held_out));
-        let point = CurvePoint {
-            epoch: state.place.epochs,
-            loss: loss / weight.max(f64::MIN_POSITIVE),
-            held_out_loss: seen.map(|(loss, _)| loss),
-            held_out_accuracy: seen.map(|(_, accuracy)| accuracy),
-        };
-        state.place.curve.push(point);
-        if best(&state.place.curve).is_some_and(|best| best.epoch == point.epoch) {
-            state.best.clone_from(&state.parameters);
-        }
-    }
-
-    /// Mean loss, and the share of rows whose best label is right.
-    fn held_out(&self, parameters: &[f32], rows: &[Example]) -> (f64, f64) {
-        let mut outputs = self.outputs(parameters, &self.embeddings(parameters, rows));
-        let (mut loss, mut right, mut weight) = (0.0, 0.0, 0.0);
-        for (row, outputs) in rows.iter().zip(outputs.chunks_exact_mut(self.network.layout.outputs.max(1))) {
-            let is_right = self.objective.is_right(outputs, &row.targets);
-            right += f64::from(row.weight) * f64::from(u8::from(is_right));
-            loss += self.objective.of_row(outputs, &row.targets, row.weight);
-            weight += f64::from(row.weight);
-        }
-        (loss / weight, right / weight)
-    }
-
-    /// Whether the last passes have brought nothing.
-    fn is_enough(&self, curve: &[CurvePoint]) -> bool {
-        let best = best(curve).map_or(0, |best| best.epoch);
-        curve.len() as u32 >= best + self.settings.patience.max(1) && !curve.is_empty()
+    /// Whether it has come to its end: all passes are done, or the last ones have brought nothing.
+    fn is_over(&self, place: &Place) -> bool {
+        let last = self.settings.stop_after.unwrap_or(self.settings.epochs).min(self.settings.epochs);
+        let best = best(&place.curve).map_or(0, |best| best.epoch);
+        let is_enough = place.curve.len() as u32 >= best + self.settings.patience.max(1);
+        place.epochs >= last || (is_enough && !place.curve.is_empty())
     }
 
     /// The learning rate's share after this share of all steps: up in a line, then down in a line.
@@ -262,84 +233,37 @@ impl Finetuning<'_> {
             let _ = resume.save(state);
         }
     }
+}
 
-    /// The batch's mean gradient in the first lane; the sum of its losses and of its weights.
-    fn gradients(&self, parameters: &[f32], rows: &[&Example], lanes: &mut [Lane]) -> (f64, f64) {
-        let weight: f64 = rows.iter().map(|row| f64::from(row.weight)).sum();
-        let tokens: usize = rows.iter().map(|row| row.tokens.len()).sum();
-        let parts: Vec<&[&Example]> = by_tokens(rows, (tokens / lanes.len()).min(MOST_TOKENS)).collect();
-        let taken = lanes.len();
-        lanes.par_iter_mut().enumerate().for_each(|(number, lane)| {
-            lane.clear(parameters.len());
-            for part in parts.iter().skip(number).step_by(taken) {
-                self.teach(parameters, part, weight, lane);
-            }
-        });
-        let loss = lanes.iter().map(|lane| lane.loss).sum();
-        sum_into_first(lanes);
-        (loss, weight)
-    }
-
-    /// There and back with a few rows.
-    fn teach(&self, parameters: &[f32], rows: &[&Example], weight: f64, lane: &mut Lane) {
-        let layout = &self.network.layout;
-        let batch = self.batch(rows.iter().copied());
-        let embeddings = self.network.forward(parameters, &batch, &mut lane.tape).to_vec();
-        let mut outputs = self.outputs(parameters, &embeddings);
-        for (row, outputs) in rows.iter().zip(outputs.chunks_exact_mut(layout.outputs)) {
-            let share = row.weight / weight as f32;
-            lane.loss += self.objective.of_row(outputs, &row.targets, share) * weight;
-        }
-        let mut to_embeddings = vec![0.0; embeddings.len()];
-        dense_backward(
-            parameters,
-            &mut lane.gradients,
-            (&mut to_embeddings, Before::Replaced),
-            &outputs,
-            &embeddings,
-            &layout.head_weight,
-            &layout.head_bias,
-        );
-        self.network.backward(parameters, &batch, &to_embeddings, &mut lane.tape, &mut lane.gradients);
-    }
-
-    fn batch<'r>(&self, rows: impl Iterator<Item = &'r Example>) -> Batch {
-        let mut batch = Batch::default();
-        rows.for_each(|row| batch.push(&row.tokens, self.base, &self.network.layout.config));
-        batch
+/// Ends a pass: its point of the curve, and whether it is the best so far.
+fn end_pass(lesson: &dyn Lesson, state: &mut State) {
+    let sums = std::mem::take(&mut state.place.sums);
+    state.place.batches = 0;
+    state.place.epochs += 1;
+    let judged = lesson.judge(&state.parameters);
+    let point = CurvePoint {
+        epoch: state.place.epochs,
+        loss: sums.mean(),
+        held_out_loss: judged.map(|judged| judged.loss),
+        held_out_accuracy: judged.map(|judged| judged.accuracy),
+    };
+    state.place.curve.push(point);
+    // Where nothing is held out, the last pass is the best.
+    if judged.is_some() && best(&state.place.curve).is_some_and(|best| best.epoch == point.epoch) {
+        state.best.clone_from(&state.parameters);
     }
 }
 
-impl State {
-    fn new(parameters: Vec<f32>) -> Self {
-        let optimiser = AdamW::new(parameters.len());
-        Self { place: Place::default(), parameters, optimiser, best: Vec::new() }
-    }
+/// The pass with the least loss on held-out rows; without any, the last one.
+fn best(curve: &[CurvePoint]) -> Option<&CurvePoint> {
+    let judged = curve.iter().filter_map(|point| Some((point, point.held_out_loss?)));
+    let best = judged.min_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(point, _)| point);
+    best.or(curve.last())
 }
 
-/// What one thread of training holds.
-#[derive(Default)]
-struct Lane {
-    tape: Tape,
-    gradients: Vec<f32>,
-    loss: f64,
-}
-
-impl Lane {
-    fn clear(&mut self, numbers: usize) {
-        self.gradients.clear();
-        self.gradients.resize(numbers, 0.0);
-        self.loss = 0.0;
-    }
-}
-
-fn sum_into_first(lanes: &mut [Lane]) {
-    const CHUNK: usize = 1 << 16;
-    let Some((first, others)) = lanes.split_first_mut() else { return };
-    first.gradients.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, sum)| {
-        let range = chunk * CHUNK..chunk * CHUNK + sum.len();
-        others.iter().for_each(|lane| add(sum, &lane.gradients[range.clone()]));
-    });
+/// Chance that depends on the seed and the pass alone.
+pub fn rng(seed: u64, pass: u32) -> fastrand::Rng {
+    fastrand::Rng::with_seed(seed ^ (u64::from(pass) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
 struct Clock {
@@ -360,52 +284,4 @@ impl Clock {
     fn is_due(&self) -> bool {
         self.kept.elapsed() >= KEPT_EVERY
     }
-}
-
-/// The pass with the least loss on held-out rows; without any, the last one.
-fn best(curve: &[CurvePoint]) -> Option<&CurvePoint> {
-    let judged = curve.iter().filter_map(|point| Some((point, point.held_out_loss?)));
-    let best = judged.min_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(point, _)| point);
-    best.or(curve.last())
-}
-
-/// Runs of rows of at most so many tokens each, or of one row.
-fn by_tokens<T: Tokens>(rows: &[T], most: usize) -> impl Iterator<Item = &[T]> {
-    let mut rest = rows;
-    std::iter::from_fn(move || {
-        let mut tokens = 0;
-        let mut fits = |row: &T| {
-            tokens += row.tokens();
-            tokens <= most
-        };
-        let taken = rest.iter().take_while(|row| fits(row)).count().max(1).min(rest.len());
-        let (part, further) = rest.split_at(taken);
-        rest = further;
-        (!part.is_empty()).then_some(part)
-    })
-}
-
-trait Tokens {
-    fn tokens(&self) -> usize;
-}
-
-impl Tokens for Example {
-    fn tokens(&self) -> usize {
-        self.tokens.len()
-    }
-}
-
-impl Tokens for &Example {
-    fn tokens(&self) -> usize {
-        self.tokens.len()
-    }
-}
-
-/// The rows' numbers in an order that depends on the seed and the pass (Fisher & Yates).
-fn shuffled(rows: usize, seed: u64, pass: u32) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..rows as u32).collect();
-    let mut random =
-        fastrand::Rng::with_seed(seed ^ (u64::from(pass) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    random.shuffle(&mut order);
-    order
 }
