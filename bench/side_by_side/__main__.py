@@ -8,14 +8,14 @@ from pathlib import Path
 
 from . import data, sprat, tables
 
-PARTS = ["classification", "moderation", "extraction", "speed", "encoder", "cascades", "bulk", "encoders", "training"]
+PARTS = ["classification", "moderation", "extraction", "speed", "encoder", "cascades", "bulk", "encoders", "few_shot", "training"]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench/run", description="Measure Sprat beside other libraries.")
     parser.add_argument("part", nargs="?", default="all", choices=[*PARTS, "all"])
     parser.add_argument("--data", type=Path, help="the folder of data sets; $SPRAT_DATA, else ../shared/data")
-    parser.add_argument("--sets", help="only these sets of classification, extraction and encoders, separated by commas")
+    parser.add_argument("--sets", help="only these sets of classification, extraction, encoders and few_shot, separated by commas")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the bulk run")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()

@@ -13,12 +13,21 @@ MAX_ERROR = 0.05
 
 
 def measure(folder: Path, arguments) -> dict[str, str]:
-    if not (BASE / "model.safetensors").exists():
-        raise data.Missing(f"{BASE}/model.safetensors is missing: `make minilm` fetches it, or SPRAT_ENCODER names another folder")
+    require_base()
     wanted = arguments.sets.split(",") if arguments.sets else SETS
     results = {name: of_set(folder, data.named(name)) for name in wanted}
     conditions = tables.conditions("bench/run encoders")
     return {"encoders": f"{tried_table(results)}\n\n{ladder_table(results)}\n\n{conditions}"}
+
+
+def require_base() -> None:
+    if not (BASE / "model.safetensors").exists():
+        raise data.Missing(f"{BASE}/model.safetensors is missing: `make minilm` fetches it, or SPRAT_ENCODER names another folder")
+
+
+def model(settings: str = "") -> str:
+    """The encoder as `sprat.toml` declares it."""
+    return f'[models.encoder]\nkind = "encoder"\nsource = "path:{BASE.resolve()}"\n{settings}'
 
 
 def of_set(folder: Path, found: data.DataSet) -> dict:
@@ -26,7 +35,7 @@ def of_set(folder: Path, found: data.DataSet) -> dict:
     train, devtest = (data.read(folder, files, found.label) for files in (found.train, found.devtest))
     labels = data.all_labels(found, train, devtest)
     workspace = sprat.Workspace(f"{found.name}_encoder")
-    workspace.configure(f'[models.encoder]\nkind = "encoder"\nsource = "path:{BASE.resolve()}"\n')
+    workspace.configure(model())
     files = workspace.rows("train", train), workspace.rows("devtest", devtest)
     task = workspace.task("ladder", found, labels, MAX_ERROR)
     task.write_text(task.read_text(encoding="utf-8").replace('rungs = ["linear"]', 'rungs = ["linear", "encoder"]'), encoding="utf-8")
@@ -42,6 +51,7 @@ def tried_table(results: dict) -> str:
     rows = []
     for name, result in results.items():
         tried = result["learned"]["evidence"]["rungs"][1]["told"]["tried"]
+        # Pairs are tried of few rows alone, and none of these sets is small.
         shares = [tables.share(found["accuracy"]) for found in tried] + ["–"] * (5 - len(tried))
         chosen = "fine-tuned" if any(found["chosen"] for found in tried[3:]) else "frozen"
         rows.append([name, f"{tried[0]['rows']:,}", *shares, chosen])

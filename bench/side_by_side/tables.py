@@ -25,6 +25,12 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}%"
 
 
+def spread(values: list[float], form: str = "{:.3f}") -> str:
+    """The mean, and the least and the most where they differ."""
+    least, mean, most = (form.format(value) for value in (min(values), sum(values) / len(values), max(values)))
+    return mean if least == most else f"{mean} ({least} to {most})"
+
+
 def conditions(command: str, names: tuple[str, ...] = ("scikit-learn", "fasttext-wheel", "numpy")) -> str:
     """The command, the machine, the day and the versions, in one paragraph."""
     versions = ", ".join([sprat.version(), *(f"{name} {version(name)}" for name in names)])

@@ -8,6 +8,7 @@ pub mod curate;
 pub mod discover;
 pub mod evaluate;
 pub mod evidence;
+pub mod gains;
 pub mod import;
 pub mod learn;
 pub mod observe;

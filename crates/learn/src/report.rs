@@ -24,7 +24,7 @@ use format::{count, moment, shown};
 use plots::Plot;
 use promise::Promise;
 use tables::{LabelRow, RungRow};
-use training::TriedRow;
+use training::{GainRow, TriedRow};
 use words::Terms;
 
 const STYLE: &str = include_str!("../templates/report.css");
@@ -58,6 +58,7 @@ struct Page {
     rung_columns: Vec<String>,
     rungs: Vec<RungRow>,
     tried: Vec<TriedRow>,
+    gains: Vec<GainRow>,
     plots: Vec<Plot>,
     confused: Plot,
     confusions: Vec<ConfusionRow>,
@@ -101,13 +102,14 @@ impl Page {
             rung_columns: tables::rung_columns(&terms),
             rungs: tables::rungs(evidence),
             tried: training::tried(evidence),
+            gains: training::gains(evidence),
             plots: [
                 risk_coverage::risk_coverage(plots, certificate, &terms),
                 plots::reliability(plots, &terms),
                 plots::learning_curve(evidence, &terms),
             ]
             .into_iter()
-            .chain(training::loss_curve(evidence))
+            .chain(training::loss_curves(evidence))
             .collect(),
             confused: plots::confusions(&plots.confusions, &terms),
             confusions: plots.confusions.iter().map(confusion_row).collect(),

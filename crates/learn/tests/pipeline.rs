@@ -90,11 +90,19 @@ impl Case {
         rows: Vec<LabelledRow>,
         progress: &(dyn Fn(Stage<'_>) -> ControlFlow<()> + Sync),
     ) -> Result<Learned, LearnError> {
+        self.learn_rungs(&[linear("linear", Config::default())], rows, progress)
+    }
+
+    fn learn_rungs(
+        &self,
+        sources: &[Source],
+        rows: Vec<LabelledRow>,
+        progress: &(dyn Fn(Stage<'_>) -> ControlFlow<()> + Sync),
+    ) -> Result<Learned, LearnError> {
         let text: Vec<String> = rows.iter().map(|row| format!("{row:?}")).collect();
-        let sources = [Source::Trained(Arc::new(LinearTrainer::new("linear".into(), Config::default())))];
         block_on(learn(Order {
             task: &self.task,
-            sources: &sources,
+            sources,
             data: Sha256Hex::of_parts(text.iter().map(String::as_bytes)),
             rows,
             notices: Vec::new(),
@@ -144,6 +152,10 @@ impl Case {
     }
 }
 
+fn linear(name: &str, config: Config) -> Source {
+    Source::Trained(Arc::new(LinearTrainer::new(name.into(), config)))
+}
+
 fn large() -> LargeCost {
     LargeCost {
         model: "large".into(),
@@ -166,6 +178,39 @@ fn rows_become_a_certified_release_that_answers_small() {
     assert!(savings.share > 0.3 && savings.provenance == Provenance::Simulated);
     let quality = learned.evidence.quality.as_ref().expect("both labels are known");
     assert_eq!(quality.rows, certificate.n);
+    let loaded = case.load(&learned, &case.task);
+    assert!(loaded.stale.is_empty() && loaded.ladder.answers_something_small(), "{:?}", loaded.stale);
+}
+
+#[test]
+fn two_rungs_of_one_kind_keep_files_of_their_own() {
+    let case = case("");
+    let small = Config { max_features: 1_000, ..Config::default() };
+    let sources = [linear("small", small), linear("linear", Config::default())];
+    let learned = case.learn_rungs(&sources, rows(0, 2_000, 60), &|_| ControlFlow::Continue(()));
+    let learned = learned.expect("it learns");
+    let files: Vec<&str> = learned
+        .release
+        .rungs
+        .iter()
+        .filter_map(|rung| rung.weights.as_ref())
+        .map(|weights| weights.file.as_str())
+        .collect();
+    assert_eq!(files, ["small.sprat", "linear.sprat"]);
+    let loaded = case.load(&learned, &case.task);
+    assert!(loaded.stale.is_empty() && loaded.ladder.rungs.len() == 2, "{:?}", loaded.stale);
+}
+
+#[test]
+fn a_release_whose_file_was_named_by_the_kind_is_still_read() {
+    let case = case("");
+    let sources = [linear("cheap", Config::default())];
+    let learned = case.learn_rungs(&sources, rows(0, 2_000, 60), &|_| ControlFlow::Continue(()));
+    let mut learned = learned.expect("it learns");
+    let weights = learned.release.rungs[0].weights.as_mut().expect("a file");
+    std::fs::rename(learned.folder.join(&weights.file), learned.folder.join("linear.sprat"))
+        .expect("renamed");
+    weights.file = "linear.sprat".to_owned();
     let loaded = case.load(&learned, &case.task);
     assert!(loaded.stale.is_empty() && loaded.ladder.answers_something_small(), "{:?}", loaded.stale);
 }

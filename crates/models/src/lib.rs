@@ -7,6 +7,8 @@
 //! | Where are a model's files, and how do they come here? | [`hub`] |
 //! | What does a model behind an address say? | [`remote`] |
 //! | Which of many texts are most like this one? | [`retrieval`] |
+//! | Which fields stand in a text, and where? | [`tagger`] |
+//! | How is a training given as many threads as its caller allows? | `threads` |
 
 #[cfg(feature = "encoder")]
 pub mod encoder;
@@ -15,3 +17,4 @@ pub mod linear;
 pub mod remote;
 pub mod retrieval;
 pub mod tagger;
+mod threads;

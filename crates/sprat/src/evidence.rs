@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use sprat_learn::evidence::{Evidence, Quality, Savings};
+use sprat_learn::gains::gained;
 use sprat_task::certificate::percent;
+use sprat_task::model::Gain;
 use sprat_task::{Provenance, Status};
 
 use crate::failure::Failure;
@@ -112,7 +114,25 @@ fn tried(out: &Output, evidence: &Evidence) {
             table.row([tried.name.clone(), words::share(tried.accuracy), mark.to_owned()]);
         }
         out.table(&table);
+        for gain in &told.gains {
+            out.sentence(gain_in_words(gain));
+        }
     }
+}
+
+/// What training more brought, and whether the rows are enough to tell.
+fn gain_in_words(gain: &Gain) -> String {
+    let found = gained(gain);
+    let points = |share: f64| format!("{:+.1}", share * 100.0);
+    format!(
+        "{}: {} points over {} (95% interval {} to {}{})",
+        gain.of,
+        points(found.value),
+        gain.over,
+        points(found.interval.lower),
+        points(found.interval.upper),
+        if found.interval.contains(0.0) { ": these rows can't tell" } else { "" }
+    )
 }
 
 fn promise(out: &Output, evidence: &Evidence) {

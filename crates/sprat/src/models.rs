@@ -142,6 +142,7 @@ impl<'a> Models<'a> {
     fn encoder(&self, id: &ModelId, encoder: &Encoder) -> EncoderTrainer {
         let fine_tune = match encoder.fine_tune {
             "never" => FineTune::Never,
+            "contrastive" => FineTune::Contrastive,
             "always" => FineTune::Always,
             _ => FineTune::Auto,
         };

@@ -246,6 +246,12 @@ fn rungs(source: &Source, kind: Kind, file: &TaskFile) -> Result<Vec<ModelId>, P
                 .problem_at(rung, format!("rung `{id}` is listed twice"))
                 .hint("remove one of them"));
         }
+        if let Some(other) = seen.iter().find(|other| other.as_str().eq_ignore_ascii_case(id.as_str())) {
+            // Each rung's files bear its name, and some file systems don't tell cases apart.
+            return Err(source
+                .problem_at(rung, format!("rungs `{other}` and `{id}` differ in upper and lower case alone"))
+                .hint("give one of the two models another name in sprat.toml"));
+        }
         if file.large.as_ref().is_some_and(|large| large.get_ref() == rung.get_ref()) {
             return Err(source
                 .problem_at(rung, format!("`{id}` is both a rung and the large model"))

@@ -117,9 +117,9 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// A free attempt with an answer.
-    pub fn free(prediction: Prediction, latency: Duration) -> Self {
-        Self { usage: Usage::FREE, latency, result: Ok(Some(prediction)) }
+    /// A free attempt: with an answer, or without one where the model abstained.
+    pub fn free(prediction: impl Into<Option<Prediction>>, latency: Duration) -> Self {
+        Self { usage: Usage::FREE, latency, result: Ok(prediction.into()) }
     }
 
     /// An attempt that failed before anything was spent.
@@ -321,7 +321,13 @@ pub struct Fitted {
 pub struct Told {
     /// What was tried, all of it on the same rows, which it had not seen.
     pub tried: Vec<Tried>,
-    /// Each pass of fine-tuning; empty where there was none.
+    /// What the best of it that trains most gained over what trains less.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gains: Vec<Gain>,
+    /// Each pass of fine-tuning by pairs; empty where there was none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pair_passes: Vec<Pass>,
+    /// Each pass of fine-tuning by labels; empty where there was none.
     pub passes: Vec<Pass>,
 }
 
@@ -336,6 +342,21 @@ pub struct Tried {
     pub accuracy: f64,
     /// Whether it is what the rung became.
     pub chosen: bool,
+}
+
+/// What one thing that was tried gained over another, on the same rows. Neither had seen them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gain {
+    /// What it is.
+    pub of: String,
+    /// What it is compared with.
+    pub over: String,
+    /// Rows that both answered.
+    pub rows: u64,
+    /// Rows that only it answered rightly.
+    pub only_it: u64,
+    /// Rows that only the other answered rightly.
+    pub only_other: u64,
 }
 
 /// One pass of fine-tuning over the rows.

@@ -3,6 +3,7 @@
 use super::{
     Config, LinearModel, Prediction as Scores, Rows, Scratch, Signals, TrainError as LinearError, Watch,
 };
+use crate::threads::on_threads;
 use futures::future::BoxFuture;
 use sprat_task::model::{Progress, TrainError};
 use sprat_task::{
@@ -14,9 +15,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-/// The artefact's file name in a release.
-const FILE: &str = "linear.sprat";
 
 /// Raised whenever the features below, or the scores behind them, change.
 const SCORER_VERSION: u32 = 2;
@@ -139,6 +137,11 @@ impl LinearTrainer {
     pub fn new(id: ModelId, config: Config) -> Self {
         Self { id, config }
     }
+
+    /// The artefact's file name in a release: two linear rungs of one ladder lie side by side.
+    fn file(&self) -> String {
+        format!("{}.sprat", self.id)
+    }
 }
 
 impl Trainer for LinearTrainer {
@@ -167,7 +170,7 @@ impl Trainer for LinearTrainer {
         let (model, held_out) = watched(training, &config, folds, |watch| {
             LinearModel::fit_with_folds(&rows, folds, &config, watch)
         })?;
-        let file = folder.join(FILE);
+        let file = folder.join(self.file());
         model
             .save(&file)
             .map_err(|error| TrainError::Artifact(format!("{} can't be written: {error}", file.display())))?;
@@ -179,7 +182,7 @@ impl Trainer for LinearTrainer {
             )
         };
         let out_of_fold = held_out.iter().map(|scores| Some(attempt(scores))).collect();
-        Ok(Fitted { model: self.open(task, &file)?, file: FILE.to_owned(), out_of_fold, told: None })
+        Ok(Fitted { model: self.open(task, &file)?, file: self.file(), out_of_fold, told: None })
     }
 
     fn open(&self, task: &Task, file: &Path) -> Result<Arc<dyn Model>, TrainError> {
@@ -202,10 +205,6 @@ fn watched<T: Send>(
     folds: &[u32],
     train: impl FnOnce(Watch<'_>) -> Result<T, LinearError> + Send,
 ) -> Result<T, TrainError> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(training.threads)
-        .build()
-        .map_err(|error| TrainError::Artifact(format!("no threads to train on: {error}")))?;
     let cancelled = AtomicBool::new(false);
     let passes = std::sync::atomic::AtomicU32::new(0);
     let models = folds.iter().max().map_or(0, |fold| fold + 1) + 1;
@@ -222,7 +221,7 @@ fn watched<T: Send>(
         }
     };
     let watch = Watch { progress: Some(&report), cancelled: Some(&cancelled) };
-    pool.install(|| train(watch)).map_err(|error| match error {
+    on_threads(training, || train(watch))?.map_err(|error| match error {
         LinearError::Cancelled => TrainError::Cancelled,
         other => TrainError::Rows(other.to_string()),
     })
@@ -346,7 +345,7 @@ mod tests {
                 Err(String::new())
             });
         let opened = LinearTrainer::new("linear".into(), Config::default())
-            .open(&other.expect("valid"), &folder.path().join(FILE));
+            .open(&other.expect("valid"), &folder.path().join("linear.sprat"));
         let Err(TrainError::Artifact(why)) = opened else { panic!("it must be refused") };
         assert!(why.contains("other labels"), "{why}");
     }

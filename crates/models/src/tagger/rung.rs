@@ -17,9 +17,7 @@ use super::calibrate::{self, log_odds};
 use super::config::Config;
 use super::model::{Scratch, Seen, Tagged, TaggerModel};
 use super::train::{Row, Watch, fit_with_folds};
-
-/// The artefact's file name in a release.
-const FILE: &str = "tagger.sprat";
+use crate::threads::on_threads;
 
 /// Raised whenever the features below, or the scores behind them, change.
 const SCORER_VERSION: u32 = 1;
@@ -138,7 +136,7 @@ impl Model for TaggerRung {
             let start = Instant::now();
             let tagged = self.model.tag(&input.text, &task.fields, &mut scratch);
             let answer = prediction(task, &input.text, &tagged, &self.model.header.calibration);
-            attempt(answer, start.elapsed())
+            Attempt::free(answer, start.elapsed())
         });
         Box::pin(std::future::ready(attempts.collect()))
     }
@@ -152,10 +150,6 @@ impl Model for TaggerRung {
     }
 }
 
-fn attempt(prediction: Option<Prediction>, latency: Duration) -> Attempt {
-    Attempt { usage: sprat_task::Usage::FREE, latency, result: Ok(prediction) }
-}
-
 /// Trains taggers.
 pub struct TaggerTrainer {
     id: ModelId,
@@ -166,6 +160,11 @@ impl TaggerTrainer {
     /// A trainer for the model of this name; the seed comes with each training.
     pub fn new(id: ModelId, config: Config) -> Self {
         Self { id, config }
+    }
+
+    /// The artefact's file name in a release: two taggers of one ladder lie side by side.
+    fn file(&self) -> String {
+        format!("{}.sprat", self.id)
     }
 }
 
@@ -203,18 +202,18 @@ impl Trainer for TaggerTrainer {
             fit_with_folds(&taught, folds, &task.fields, &config, watch)
         })?;
         model.header.calibration = calibration(task, rows, &tagged);
-        let file = folder.join(FILE);
+        let file = folder.join(self.file());
         model
             .save(&file)
             .map_err(|error| TrainError::Artifact(format!("{} can't be written: {error}", file.display())))?;
         let answer = |(row, tagged): (&LabelledRow, &Tagged)| {
-            Some(attempt(
+            Some(Attempt::free(
                 prediction(task, &row.input.text, tagged, &model.header.calibration),
                 Duration::ZERO,
             ))
         };
         let out_of_fold = rows.iter().zip(&tagged).map(answer).collect();
-        Ok(Fitted { model: self.open(task, &file)?, file: FILE.to_owned(), out_of_fold, told: None })
+        Ok(Fitted { model: self.open(task, &file)?, file: self.file(), out_of_fold, told: None })
     }
 
     fn open(&self, task: &Task, file: &Path) -> Result<Arc<dyn Model>, TrainError> {
@@ -256,10 +255,6 @@ fn watched<T: Send>(
     folds: &[u32],
     train: impl FnOnce(Watch<'_>) -> Result<T, super::train::Cancelled> + Send,
 ) -> Result<T, TrainError> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(training.threads)
-        .build()
-        .map_err(|error| TrainError::Artifact(format!("no threads to train on: {error}")))?;
     let (cancelled, passes) = (AtomicBool::new(false), AtomicU32::new(0));
     let models = folds.iter().max().map_or(0, |fold| fold + 1) + 1;
     let most = (models * config.epochs).max(1) as f32;
@@ -271,5 +266,5 @@ fn watched<T: Send>(
         }
     };
     let watch = Watch { pass: &pass, cancelled: &cancelled };
-    pool.install(|| train(watch)).map_err(|_| TrainError::Cancelled)
+    on_threads(training, || train(watch))?.map_err(|_| TrainError::Cancelled)
 }

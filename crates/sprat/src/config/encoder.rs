@@ -43,8 +43,9 @@ impl Encoder {
 pub const KEYS: &[&str] =
     &["kind", "source", "precision", "fine_tune", "epochs", "learning_rate", "balance", "in_scope_loss"];
 
-/// Whether the encoder itself is trained: where it is better on rows that it has not seen, never, or always.
-pub const FINE_TUNE: [&str; 3] = ["auto", "never", "always"];
+/// Whether the encoder itself is trained: where it is better on rows that it has not seen, never, always by pairs of rows, or
+/// always by labels.
+pub const FINE_TUNE: [&str; 4] = ["auto", "never", "contrastive", "always"];
 
 /// How finely it computes where it answers: in 32 bits, or rounded to 16 where numbers are multiplied.
 pub const PRECISION: [&str; 2] = ["f32", "bf16"];

@@ -170,7 +170,11 @@ fn each_fault_is_told_with_its_place_and_what_would_be_right() {
         ("[models.m]\nkind = \"encoder\"\n", &["doesn't say its `source`", "hf:OWNER/NAME"]),
         (
             "[models.m]\nkind = \"encoder\"\nsource = \"path:a\"\nfine_tune = \"allways\"\n",
-            &["`fine_tune` = \"allways\" is not understood", "auto, never, always", "did you mean `always`?"],
+            &[
+                "`fine_tune` = \"allways\" is not understood",
+                "auto, never, contrastive, always",
+                "did you mean `always`?",
+            ],
         ),
         (
             "[models.m]\nkind = \"encoder\"\nsource = \"path:a\"\nlearning_rate = 1.0\n",

@@ -199,6 +199,11 @@ fn every_fault_says_what_where_and_what_would_be_right() {
     let in_table: &[(&str, &str, &[&str])] = &[
         ("rungs = []", "error: a ladder needs at least one rung", &[]),
         ("rungs = [\"linear\", \"linear\"]", "error: rung `linear` is listed twice", &[]),
+        (
+            "rungs = [\"small\", \"Small\"]",
+            "error: rungs `small` and `Small` differ in upper and lower case alone",
+            &["another name"],
+        ),
         ("rungs = [\"big\"]\nlarge = \"big\"", "error: `big` is both a rung and the large model", &[]),
         ("large = \"big\"\nlast = \"people\"", "error: `large` and `last` are both given", &[]),
         ("last = \"poeple\"", "error: `poeple` is not an end of a ladder", &["did you mean `people`?"]),

@@ -28,11 +28,14 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FineTune {
-    /// Where there are rows enough, and then only if it is better on rows that it has not seen.
+    /// By pairs where labels are few, by labels where there are rows enough; and then only if it is better on rows that it
+    /// has not seen.
     Auto,
     /// Never: the encoder stays as it came.
     Never,
-    /// Always, whatever comes out.
+    /// By pairs of rows, whatever comes out.
+    Contrastive,
+    /// By labels, whatever comes out.
     Always,
 }
 

@@ -1,5 +1,5 @@
 //! What was said of rows by heads and models that had not seen them: what the blend is fitted on, what the confidence head
-//! learns from, and by what frozen and fine-tuned are compared.
+//! learns from, and by what the ways of teaching are compared.
 
 use std::time::Duration;
 
@@ -66,13 +66,12 @@ impl HeldOut {
         }
     }
 
-    /// What the head alone gets right, as a share of the rows.
-    pub fn accuracy_alone(&self, lessons: &Lessons, among: &[usize]) -> f64 {
-        let labels = lessons.outputs();
-        let right = self.rows.iter().zip(self.outputs.chunks_exact(labels)).filter(|(row, outputs)| {
-            among.binary_search(row).is_ok() && lessons.objective.is_right(outputs, &lessons.targets[**row])
-        });
-        right.count() as f64 / among.len().max(1) as f64
+    /// Which of the rows named by `among` (ascending) the head alone answers rightly.
+    pub fn right_alone(&self, lessons: &Lessons, among: &[usize]) -> Vec<bool> {
+        let each = self.rows.iter().zip(self.outputs.chunks_exact(lessons.outputs()));
+        each.filter(|(row, _)| among.binary_search(row).is_ok())
+            .map(|(row, outputs)| lessons.objective.is_right(outputs, &lessons.targets[*row]))
+            .collect()
     }
 
     fn known<'a>(&'a self, lessons: &Lessons, linear: &'a [linear::Prediction], place: usize) -> Known<'a> {
@@ -88,12 +87,10 @@ impl HeldOut {
 }
 
 impl Judged {
-    /// The share of the rows named by `among` (ascending) that is answered rightly; `of` are the rows of the answers.
-    pub fn accuracy(&self, of: &[usize], rows: &[LabelledRow], among: &[usize]) -> f64 {
-        let right = of.iter().zip(&self.answers).filter(|(row, prediction)| {
-            among.binary_search(row).is_ok() && rows[**row].target() == Some(&prediction.answer)
-        });
-        right.count() as f64 / among.len().max(1) as f64
+    /// Which of the rows named by `among` (ascending) are answered rightly; `of` are the rows of the answers.
+    pub fn right(&self, of: &[usize], rows: &[LabelledRow], among: &[usize]) -> Vec<bool> {
+        let each = of.iter().zip(&self.answers).filter(|(row, _)| among.binary_search(row).is_ok());
+        each.map(|(row, prediction)| rows[*row].target() == Some(&prediction.answer)).collect()
     }
 
     /// One attempt for each of so many rows; none for those that were not held out.

@@ -54,6 +54,14 @@ impl Lessons {
         self.labels.len()
     }
 
+    /// Number of labels that any row carries.
+    pub fn carried(&self) -> usize {
+        let mut carried: Vec<u32> = self.targets.iter().flatten().copied().collect();
+        carried.sort_unstable();
+        carried.dedup();
+        carried.len()
+    }
+
     /// Number of rows.
     #[allow(clippy::len_without_is_empty, reason = "never empty")]
     pub fn len(&self) -> usize {
@@ -75,5 +83,47 @@ impl Lessons {
             }
             *weight = weight.max(f32::MIN_POSITIVE);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sprat_task::{Answer, Source, read_task};
+
+    /// What the rows of each label weigh together.
+    fn weighed(multi: bool, rows: &[&[&str]], balance: f32) -> Vec<f32> {
+        let text = format!("kind = \"classify\"\nlabels = [\"a\", \"b\", \"c\"]\nmulti = {multi}\n");
+        let task = read_task("t", &Source::new("t.toml", text), |_| Err(String::new())).expect("valid");
+        let answer = |labels: &&[&str]| match multi {
+            true => Answer::labels(labels.iter().map(|label| Label::from(*label))),
+            false => Answer::label(labels[0]),
+        };
+        let rows: Vec<LabelledRow> =
+            rows.iter().map(|labels| LabelledRow::gold("text", answer(labels))).collect();
+        let lessons = Lessons::read(&task, &rows, balance).expect("they can be learned from");
+        let mut weighed = vec![0.0; 3];
+        for (targets, weight) in lessons.targets.iter().zip(&lessons.weights) {
+            targets.iter().for_each(|target| weighed[*target as usize] += weight);
+        }
+        weighed
+    }
+
+    #[test]
+    fn rare_labels_are_lifted_as_far_as_the_balance_says() {
+        let rows = [[&["a"][..]; 30].as_slice(), &[&["b"]; 6]].concat();
+        assert_eq!(weighed(false, &rows, 0.0), [30.0, 6.0, 0.0]);
+        let even = weighed(false, &rows, 1.0);
+        assert!((even[0] - 18.0).abs() < 1e-3 && (even[1] - 18.0).abs() < 1e-3, "{even:?}");
+        let some = weighed(false, &rows, 0.2);
+        assert!(some[1] > 6.0 && some[1] < 18.0, "{some:?}");
+    }
+
+    #[test]
+    fn a_row_with_several_labels_is_lifted_by_the_rarest() {
+        let rows: Vec<&[&str]> = [vec![&["a"][..]; 30], vec![&["a", "b"][..]; 3], vec![&[][..]; 3]].concat();
+        let (plain, lifted) = (weighed(true, &rows, 0.0), weighed(true, &rows, 1.0));
+        assert_eq!(plain, [33.0, 3.0, 0.0]);
+        assert!(lifted[1] > 5.0 * plain[1] && lifted[0] > lifted[1], "{lifted:?}");
     }
 }

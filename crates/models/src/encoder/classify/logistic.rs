@@ -150,4 +150,26 @@ mod tests {
         rows.value_and_gradient(&fitted(objective, 1e-2).0, 1e-2, 1.0 / 90.0, &mut gradient);
         assert!(gradient.iter().all(|g| g.abs() < 1e-3), "{gradient:?}");
     }
+
+    #[test]
+    fn a_row_that_counts_twice_counts_like_two_rows() {
+        let (features, targets) = features();
+        let targets: Vec<&[u32]> = targets.iter().map(Vec::as_slice).collect();
+        for objective in [Objective::OneLabel, Objective::SeveralLabels] {
+            let fit = |features: &[f32], targets: &[&[u32]], weights: &[f32]| {
+                let rows = Regression { features, width: 2, targets, weights, outputs: 3, objective };
+                rows.fit(1e-2, vec![0.0; rows.numbers()], &|| true).expect("nobody stops it")
+            };
+            let mut weights = vec![1.0; 90];
+            weights[0] = 2.0;
+            let heavy = fit(&features, &targets, &weights);
+            let (more, rows) = ([&features[..2], &features].concat(), [&targets[..1], &targets].concat());
+            let twice = fit(&more, &rows, &[1.0; 91]);
+            let even = fit(&features, &targets, &[1.0; 90]);
+            let apart =
+                |one: &[f32], two: &[f32]| one.iter().zip(two).map(|(a, b)| (a - b).abs()).sum::<f32>();
+            let (same, other) = (apart(&heavy, &twice), apart(&heavy, &even));
+            assert!(same < 0.1 * other, "{objective:?}: {same} {other}");
+        }
+    }
 }

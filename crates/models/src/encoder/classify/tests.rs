@@ -58,9 +58,17 @@ impl Bench {
         kept: Option<&Path>,
         progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
     ) -> Result<Fitted, TrainError> {
+        self.fit_with(&Training { seed: 3, threads: 2, kept, progress }, task, rows)
+    }
+
+    fn fit_with(
+        &self,
+        training: &Training<'_>,
+        task: &Task,
+        rows: &[LabelledRow],
+    ) -> Result<Fitted, TrainError> {
         let folds: Vec<u32> = (0..rows.len() as u32).map(|row| (row / 3) % 3).collect();
-        let training = Training { seed: 3, threads: 2, kept, progress };
-        self.trainer().fit(&training, task, rows, &folds, self.out.path())
+        self.trainer().fit(training, task, rows, &folds, self.out.path())
     }
 
     fn fit(&self, task: &Task, rows: &[LabelledRow]) -> Fitted {
@@ -121,8 +129,68 @@ fn a_fine_tuned_encoder_speaks_only_of_rows_that_it_had_not_seen_and_tells_how_i
 }
 
 #[test]
+fn pairs_of_few_rows_are_judged_on_every_row_by_an_encoder_that_had_not_seen_it() {
+    let (bench, task, rows) = (Bench::new(FineTune::Contrastive), task(""), rows(60, false));
+    let fitted = bench.fit(&task, &rows);
+    assert!(fitted.out_of_fold.iter().all(Option::is_some));
+    assert!(share_right(&fitted, &rows) > 0.9);
+    let told = fitted.told.as_ref().expect("there was a choice");
+    assert_eq!((told.pair_passes.len(), told.passes.len()), (2, 0));
+    let names: Vec<&str> = told.tried.iter().map(|tried| tried.name.as_str()).collect();
+    assert_eq!(names[3..], ["the encoder fine-tuned by pairs", "the same, with the linear model"]);
+    assert!(told.tried[4].chosen && told.tried.iter().all(|tried| tried.rows == 60));
+    assert_eq!(ask(&fitted, &task, "z where is my lost card 7919").answer, Answer::label("lost"));
+}
+
+/// What is tried by itself of so many rows, of so many labels.
+#[track_caller]
+fn check_tried(number: usize, labels: usize, expected: &[&str]) {
+    let names: Vec<String> = (0..labels).map(|label| format!("l{label}")).collect();
+    let listed: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    let text = format!("kind = \"classify\"\nlabels = [{}]\n", listed.join(", "));
+    let task = read_task("t", &Source::new("t.toml", text), |_| Err(String::new())).expect("valid");
+    let letter = |at: usize| char::from(b'a' + (at % 13) as u8);
+    let row = |row: usize| {
+        let label = row % labels;
+        let text = format!("{} {} card {row}", letter(label), letter(label / 13));
+        LabelledRow::gold(text, Answer::label(names[label].as_str()))
+    };
+    let rows: Vec<LabelledRow> = (0..number).map(row).collect();
+    let told = Bench::new(FineTune::Auto).fit(&task, &rows).told.expect("something was tried");
+    let ways: Vec<&str> = told.tried.iter().skip(1).step_by(2).map(|tried| tried.name.as_str()).collect();
+    assert_eq!(ways, expected, "{number} rows of {labels} labels");
+    assert_eq!(told.tried.iter().filter(|tried| tried.chosen).count(), 1);
+}
+
+#[test]
+fn pairs_are_tried_where_labels_are_few_and_labels_where_rows_are_enough() {
+    let (came, pairs, labels) = (
+        "the head over the encoder as it came",
+        "the encoder fine-tuned by pairs",
+        "the encoder fine-tuned by labels",
+    );
+    check_tried(30, 3, &[came]);
+    check_tried(60, 3, &[came, pairs]);
+    check_tried(210, 3, &[came, labels]);
+    check_tried(210, 15, &[came, pairs, labels]);
+}
+
+#[test]
+fn what_training_brought_is_counted_on_the_same_rows() {
+    let (bench, task, rows) = (Bench::new(FineTune::Contrastive), task(""), rows(60, false));
+    let told = bench.fit(&task, &rows).told.expect("there was a choice");
+    let over: Vec<&str> = told.gains.iter().map(|gain| gain.over.as_str()).collect();
+    assert_eq!(over, ["the head over the encoder as it came", "the linear model alone"]);
+    for (gain, before) in told.gains.iter().zip([2, 0]) {
+        let difference = told.tried[4].accuracy - told.tried[before].accuracy;
+        let counted = (gain.only_it as f64 - gain.only_other as f64) / gain.rows as f64;
+        assert!((difference - counted).abs() < 1e-9, "{gain:?} {difference}");
+    }
+}
+
+#[test]
 fn several_labels_a_row_are_learned_and_answered_as_a_set() {
-    for fine_tune in [FineTune::Never, FineTune::Always] {
+    for fine_tune in [FineTune::Never, FineTune::Contrastive, FineTune::Always] {
         let (bench, task, rows) = (Bench::new(fine_tune), task("multi = true"), rows(60, true));
         let fitted = bench.fit(&task, &rows);
         assert_eq!(ask(&fitted, &task, "z refund 7919").answer, Answer::labels(["refund".into()]));
@@ -131,22 +199,26 @@ fn several_labels_a_row_are_learned_and_answered_as_a_set() {
 
 #[test]
 fn what_is_out_of_scope_is_told_by_its_distance_too() {
-    let (bench, task, rows) =
-        (Bench::new(FineTune::Never), task("out_of_scope = \"other\""), rows(60, false));
-    let fitted = bench.fit(&task, &rows);
-    assert_eq!(ask(&fitted, &task, "z the the the 7919").answer, Answer::label("other"));
-    assert_eq!(ask(&fitted, &task, "z refund 7919").answer, Answer::label("refund"));
+    for fine_tune in [FineTune::Never, FineTune::Contrastive] {
+        let (bench, task, rows) = (Bench::new(fine_tune), task("out_of_scope = \"other\""), rows(60, false));
+        let fitted = bench.fit(&task, &rows);
+        assert_eq!(ask(&fitted, &task, "z the the the 7919").answer, Answer::label("other"));
+        assert_eq!(ask(&fitted, &task, "z refund 7919").answer, Answer::label("refund"));
+    }
 }
 
 #[test]
-fn the_same_rows_and_seed_give_the_same_file() {
+fn the_same_rows_and_seed_give_the_same_file_on_any_number_of_threads() {
     let (task, rows) = (task(""), rows(60, false));
-    let file = |_| {
-        let bench = Bench::new(FineTune::Always);
-        let fitted = bench.fit(&task, &rows);
-        std::fs::read(bench.out.path().join(fitted.file)).expect("it is there")
-    };
-    assert!(file(1) == file(2));
+    for fine_tune in [FineTune::Always, FineTune::Contrastive] {
+        let file = |threads| {
+            let bench = Bench::new(fine_tune);
+            let progress = &|_| ControlFlow::Continue(());
+            let fitted = bench.fit_with(&Training { seed: 3, threads, kept: None, progress }, &task, &rows);
+            std::fs::read(bench.out.path().join(fitted.expect("it trains").file)).expect("it is there")
+        };
+        assert!(file(1) == file(3), "{fine_tune:?}");
+    }
 }
 
 #[test]
@@ -185,28 +257,50 @@ fn a_damaged_file_or_other_labels_are_refused() {
 
 #[test]
 fn somebody_who_asks_to_stop_is_obeyed_and_the_next_run_goes_on_to_the_same_file() {
-    let (bench, task, rows) = (Bench::new(FineTune::Always), task(""), rows(60, false));
-    let kept = tempfile::tempdir().expect("a folder");
-    let steps = AtomicU32::new(0);
-    let count = |progress: Progress| progress.loss.map_or(0, |_| steps.fetch_add(1, Ordering::Relaxed) + 1);
-    let stop =
-        |progress| if count(progress) == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let stopped = bench.fit_on(&task, &rows, Some(kept.path()), &stop);
-    assert!(matches!(stopped, Err(TrainError::Cancelled)));
-    let file = |bench: &Bench, kept| {
-        steps.store(0, Ordering::Relaxed);
-        let go_on = |progress| {
-            count(progress);
+    // By pairs, that is in the second of four trainings of four steps each.
+    for (fine_tune, steps_done) in [(FineTune::Always, 3), (FineTune::Contrastive, 6)] {
+        let (bench, task, rows) = (Bench::new(fine_tune), task(""), rows(60, false));
+        let kept = tempfile::tempdir().expect("a folder");
+        let steps = AtomicU32::new(0);
+        let count =
+            |progress: Progress| progress.loss.map_or(0, |_| steps.fetch_add(1, Ordering::Relaxed) + 1);
+        let stop = |progress| match count(progress) == steps_done {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let stopped = bench.fit_on(&task, &rows, Some(kept.path()), &stop);
+        assert!(matches!(stopped, Err(TrainError::Cancelled)), "{fine_tune:?}");
+        let file = |bench: &Bench, kept| {
+            steps.store(0, Ordering::Relaxed);
+            let go_on = |progress| {
+                count(progress);
+                ControlFlow::Continue(())
+            };
+            let fitted = bench.fit_on(&task, &rows, kept, &go_on).expect("it trains");
+            let bytes = std::fs::read(bench.out.path().join(fitted.file)).expect("it is there");
+            (bytes, steps.load(Ordering::Relaxed))
+        };
+        let (resumed, steps_resumed) = file(&bench, Some(kept.path()));
+        let (whole, steps_whole) = file(&Bench::new(fine_tune), None);
+        assert!(resumed == whole, "{fine_tune:?}");
+        assert_eq!(steps_whole - steps_resumed, steps_done, "{fine_tune:?}: what was done is not done again");
+    }
+}
+
+#[test]
+fn progress_climbs_from_stage_to_stage_and_never_falls() {
+    for fine_tune in [FineTune::Never, FineTune::Contrastive, FineTune::Always] {
+        let (bench, task, rows) = (Bench::new(fine_tune), task(""), rows(60, false));
+        let seen = std::sync::Mutex::new(Vec::new());
+        let note = |progress: Progress| {
+            seen.lock().expect("nobody panicked").push(progress.done);
             ControlFlow::Continue(())
         };
-        let fitted = bench.fit_on(&task, &rows, kept, &go_on).expect("it trains");
-        let bytes = std::fs::read(bench.out.path().join(fitted.file)).expect("it is there");
-        (bytes, steps.load(Ordering::Relaxed))
-    };
-    let (resumed, steps_resumed) = file(&bench, Some(kept.path()));
-    let (whole, steps_whole) = file(&Bench::new(FineTune::Always), None);
-    assert!(resumed == whole);
-    assert_eq!(steps_whole - steps_resumed, 3, "what was done is not done again");
+        bench.fit_on(&task, &rows, None, &note).expect("it trains");
+        let seen = seen.into_inner().expect("nobody panicked");
+        assert!(seen.windows(2).all(|pair| pair[0] <= pair[1]) && seen.iter().all(|done| *done <= 1.0));
+        assert!(seen.last().is_some_and(|done| *done > 0.8), "{fine_tune:?}: {seen:?}");
+    }
 }
 
 #[test]
@@ -230,7 +324,8 @@ fn what_is_trained_computes_what_is_served() {
     tiny::write(folder.path(), 7).expect("writable");
     let checkpoint = Checkpoint::open(folder.path()).expect("a model");
     let layout = Layout::new(&checkpoint.config, 0);
-    let network = Network { layout, pooling: checkpoint.sentence.pooling, normalise: true };
+    let base = &checkpoint.weights;
+    let network = Network { layout, base, pooling: checkpoint.sentence.pooling, normalise: true };
     let parameters = network.layout.start(&checkpoint.weights, &[]);
     let texts = ["where is my refund", "", "the lost card is my card the lost card is my card the lost card"];
     let mut batch = Batch::default();

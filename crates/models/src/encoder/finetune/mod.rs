@@ -4,24 +4,34 @@
 //! |---|---|
 //! | Which numbers are trained, and where do they lie? | `layout.rs` |
 //! | How do texts become embeddings, and how does the gradient come back? | `network.rs`, `attention.rs`, `norm.rs`, `activation.rs`, `matrix.rs` |
-//! | What is made small? | `objective.rs` |
-//! | How is a step taken? | `adamw.rs` |
-//! | In which order are the rows visited, and when does it end? | `run.rs` |
+//! | What is taught by labels, and what is made small? | `labelled.rs`, `objective.rs` |
+//! | What is taught by pairs of rows? | `contrast.rs`, `deal.rs` |
+//! | How is a step taken, and on which threads? | `adamw.rs`, `lanes.rs` |
+//! | How do many rows pass through at once? | `examples.rs` |
+//! | Pass after pass: when does it end? | `walk.rs` |
 //! | How does it go on after it was killed? | `resume.rs` |
 
 mod activation;
 mod adamw;
 mod attention;
+mod contrast;
+mod deal;
+mod examples;
+mod labelled;
+mod lanes;
 mod layout;
 mod matrix;
 mod network;
 mod norm;
 mod objective;
 mod resume;
-mod run;
 #[cfg(test)]
 mod tests;
+mod walk;
 
+pub use contrast::Contrast;
+pub use examples::Example;
+pub use labelled::Labelled;
 pub use layout::Layout;
 pub use matrix::{Before, Matrix, multiply};
 pub use network::Network;
@@ -29,4 +39,4 @@ pub use network::Network;
 pub use network::{Batch, Tape};
 pub use objective::Objective;
 pub use resume::Resume;
-pub use run::{CurvePoint, Example, Finetuning, Settings, Stopped, Tuned, Walked};
+pub use walk::{CurvePoint, Settings, Stopped, Tuned, Walk, Walked};

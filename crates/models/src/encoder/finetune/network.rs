@@ -96,15 +96,17 @@ struct Scratch {
     shares: Vec<f32>,
 }
 
-/// An encoder whose numbers are given with each call.
-pub struct Network {
+/// An encoder whose trained numbers are given with each call.
+pub struct Network<'a> {
     pub layout: Layout,
+    /// The base model: its tables of embeddings, which stay as they are.
+    pub base: &'a Weights,
     pub pooling: Pooling,
     /// Whether embeddings are brought to unit length.
     pub normalise: bool,
 }
 
-impl Network {
+impl Network<'_> {
     /// Embeddings of a batch, one row a text.
     pub fn forward<'t>(&self, parameters: &[f32], batch: &Batch, tape: &'t mut Tape) -> &'t [f32] {
         let config = &self.layout.config;

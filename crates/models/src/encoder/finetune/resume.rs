@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::adamw::AdamW;
-use super::run::CurvePoint;
+use super::walk::{CurvePoint, Sums};
 
 /// Where a training run is kept while it lasts.
 #[derive(Clone, Debug)]
@@ -28,8 +28,9 @@ pub struct Resume {
 pub struct State {
     pub place: Place,
     pub parameters: Vec<f32>,
+    /// Without memory at the end: it is most of the file, and no step follows.
     pub optimiser: AdamW,
-    /// The parameters of the best epoch so far; empty before the first.
+    /// The parameters of the best epoch so far by rows held out; empty before the first, and where none are.
     pub best: Vec<f32>,
 }
 
@@ -40,8 +41,8 @@ pub struct Place {
     pub epochs: u32,
     /// Batches that are finished in the epoch under way.
     pub batches: u32,
-    /// Sum of the losses in the epoch under way, and of the weights.
-    pub loss: (f64, f64),
+    /// Of the epoch under way.
+    pub sums: Sums,
     /// Steps of the optimiser.
     pub steps: u32,
     /// The finished epochs.
@@ -70,9 +71,9 @@ impl Resume {
         };
         let optimiser = AdamW { first: read("first")?, second: read("second")?, steps: place.steps };
         let state = State { parameters: read("parameters")?, best: read("best")?, optimiser, place };
-        let whole = [&state.parameters, &state.optimiser.first, &state.optimiser.second]
-            .iter()
-            .all(|part| part.len() == numbers);
+        let optimiser = [&state.optimiser.first, &state.optimiser.second];
+        let whole = state.parameters.len() == numbers
+            && optimiser.iter().all(|part| part.len() == numbers || part.is_empty());
         (whole && told.get(DIGEST) == Some(&state.digest())).then_some(state)
     }
 
@@ -103,6 +104,18 @@ impl Resume {
 }
 
 impl State {
+    /// At the start.
+    pub fn new(parameters: Vec<f32>) -> Self {
+        let optimiser = AdamW::new(parameters.len());
+        Self { place: Place::default(), parameters, optimiser, best: Vec::new() }
+    }
+
+    /// Whether another step can be taken: not where the optimiser's memory was dropped at the end.
+    pub fn can_go_on(&self) -> bool {
+        self.optimiser.first.len() == self.parameters.len()
+            && self.optimiser.second.len() == self.parameters.len()
+    }
+
     fn parts(&self) -> [(&'static str, &[f32]); 4] {
         [
             ("parameters", &self.parameters),
