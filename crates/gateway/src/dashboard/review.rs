@@ -1,5 +1,7 @@
 //! Rows that wait for a person's label: one at a time, by mouse or by keys, with a way back.
 
+mod record;
+
 use std::sync::Arc;
 
 use askama::Template;
@@ -10,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use sprat_store::{Labelled, Reason, ReviewCounts, ReviewRow, Store, StoreError};
-use sprat_task::{Answer, Label, RequestId, Task, TaskName};
+use sprat_task::{Answer, Kind, Label, RequestId, Task, TaskName};
 
 use super::format::{percent, segment, shown, shown_within};
 use super::frame::{Frame, Part, Trouble, shown as reply};
@@ -54,7 +56,6 @@ struct ReviewPage {
     path: String,
     by: String,
     multi: bool,
-    has_labels: bool,
     counts: ReviewCounts,
     /// What was said just now, and the row it can be taken back from.
     said: Option<(i64, String, String)>,
@@ -73,6 +74,7 @@ struct Question {
     large: Option<String>,
     request: Option<String>,
     labels: Vec<Choice>,
+    fields: Vec<record::Line>,
 }
 
 /// A label to choose.
@@ -112,6 +114,17 @@ pub async fn page(
 
 impl ReviewPage {
     fn read(dashboard: &Dashboard, task: &Task, asked: &Asked, by: String) -> Result<Self, Trouble> {
+        let row = next(dashboard.store(), &task.name, asked)?;
+        Self::asking(dashboard, task, asked, by, row.map(|row| Question::of(&row, task)))
+    }
+
+    fn asking(
+        dashboard: &Dashboard,
+        task: &Task,
+        asked: &Asked,
+        by: String,
+        question: Option<Question>,
+    ) -> Result<Self, Trouble> {
         let store = dashboard.store();
         Ok(Self {
             frame: Frame::of(dashboard, Part::Review, format!("Review {}", task.name)),
@@ -119,11 +132,10 @@ impl ReviewPage {
             path: format!("/review/{}", segment(task.name.as_str())),
             by,
             multi: task.multi,
-            has_labels: !task.labels.is_empty(),
             counts: store.review().counts(&task.name)?,
             said: said(store, task, asked)?,
             after: asked.after,
-            question: next(store, &task.name, asked)?.map(|row| Question::of(&row, task)),
+            question,
         })
     }
 }
@@ -182,6 +194,7 @@ impl Question {
                     large: says(&row.large, label),
                 })
                 .collect(),
+            fields: record::lines(row, task),
         }
     }
 }
@@ -207,17 +220,29 @@ pub async fn label(
 ) -> Result<Response, Trouble> {
     let serving = dashboard.task(&name)?;
     let form = fields(form)?;
-    dashboard.on_disk(move |dashboard| keep(dashboard.store(), &serving.task, &form)).await
+    dashboard.on_disk(move |dashboard| keep(dashboard, &serving.task, &form)).await
 }
 
-fn keep(store: &Store, task: &Task, form: &[(String, String)]) -> Result<Response, Trouble> {
+fn keep(dashboard: &Dashboard, task: &Task, form: &[(String, String)]) -> Result<Response, Trouble> {
+    let store = dashboard.store();
     let row = waiting(store, task, form)?;
     let by = clean(form.iter().find(|(field, _)| field == "by").map_or("", |(_, name)| name));
     let path = format!("/review/{}", segment(task.name.as_str()));
     let after = number(form, "after").map(|after| format!("&after={after}")).unwrap_or_default();
     // Somebody else was quicker: their word stands, and whoever wants to can take it back.
     if row.label.is_none() {
-        let answer = answer(task, form)?;
+        let answer = match task.kind {
+            Kind::Extract => match record::answer(&row.row, task, form) {
+                Ok(answer) => answer,
+                // What was typed stands there again, with what is wrong beside it.
+                Err(fields) => {
+                    let question = Question { fields, ..Question::of(&row, task) };
+                    let asked = Asked { after: number(form, "after"), ..Asked::default() };
+                    return reply(&ReviewPage::asking(dashboard, task, &asked, by, Some(question))?);
+                }
+            },
+            _ => answer(task, form)?,
+        };
         let time_unix_ms = now_unix_ms();
         store.review().label(row.id, &Labelled { answer, by: by.clone(), time_unix_ms })?;
     }
