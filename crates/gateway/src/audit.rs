@@ -13,8 +13,9 @@ use std::time::Instant;
 
 use sprat_cascade::{Climbed, End, Reach, Serving};
 use sprat_store::{Ending, LedgerEntry, NewAudit, NewReview, Reason, Source, StoreError};
+use sprat_task::redact::Redacted;
 use sprat_task::task::Audit as Rate;
-use sprat_task::{Answer, Context, Input, Money, RequestId, redact};
+use sprat_task::{Answer, Context, Input, Money, RequestId};
 use tokio::sync::Semaphore;
 
 use crate::Gateway;
@@ -122,12 +123,13 @@ fn draw(
         return;
     }
     let Some(audit) = audit(&accepted.id, serving, input, climbed, rate) else { return };
+    let small = climbed.own.as_ref().map(|(_, own, _)| own.answer.clone());
     let (gateway, serving, input) = (gateway.clone(), serving.clone(), input.clone());
     let background = gateway.background.clone();
     background.spawn(async move {
         let store = gateway.store.clone();
         let entered = tokio::task::spawn_blocking({
-            let (audit, row) = (audit.clone(), to_review(&serving, &input, &audit));
+            let (audit, row) = (audit.clone(), to_review(&serving, &input, small, &audit));
             move || {
                 let id = store.audits().draw(&audit)?;
                 store.review().add(row.into_iter().collect(), audit.time_unix_ms)?;
@@ -150,13 +152,16 @@ fn draw(
     });
 }
 
-/// The row for a person to label, where the task keeps texts and has labels to give.
-fn to_review(serving: &Serving, input: &Input, audit: &NewAudit) -> Option<NewReview> {
-    let capture = &serving.task.capture;
-    (capture.enabled && serving.task.kind.has_labels()).then(|| NewReview {
+/// The row for a person to say what is right of, where the task keeps texts and its answers are of a sort that people can give.
+fn to_review(serving: &Serving, input: &Input, small: Option<Answer>, audit: &NewAudit) -> Option<NewReview> {
+    if !serving.task.capture.enabled || !serving.task.kind.is_reviewable() {
+        return None;
+    }
+    let redacted = Redacted::of(input, &serving.task);
+    Some(NewReview {
         task: serving.task.name.clone(),
-        text: redact(&input.text, &capture.redact),
-        small: Some(audit.small.clone()),
+        small: redacted.answer(small?, input, &serving.task),
+        text: redacted.text,
         // Not shown: whoever labels should not lean on it.
         large: None,
         confidence: Some(audit.confidence),

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use sprat_cascade::{Climbed, End, Reach, Serving};
 use sprat_store::{NewCaptured, Store};
-use sprat_task::{Answer, Confidence, Context, Input, Provenance, RequestId, Sha256Hex, Task, redact};
+use sprat_task::redact::Redacted;
+use sprat_task::{Answer, Confidence, Context, Input, Provenance, RequestId, Sha256Hex, Task};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -262,13 +263,17 @@ impl Keeper {
     }
 
     fn row(&self, kept: Kept) -> NewCaptured {
-        let opinion = kept.opinion.or_else(|| self.ask(&kept.serving, &kept.input, &kept.row.request));
+        let Kept { serving, input, opinion, row } = kept;
+        let opinion = opinion.or_else(|| self.ask(&serving, &input, &row.request));
+        let redacted = Redacted::of(&input, &serving.task);
+        let beside = |answer: Option<Answer>| redacted.answer(answer?, &input, &serving.task);
         NewCaptured {
-            text: redact(&kept.input.text, &kept.serving.task.capture.redact),
             confidence: opinion.as_ref().map(|opinion| opinion.confidence),
             would_answer: opinion.as_ref().is_some_and(|opinion| opinion.sure),
-            small: opinion.map(|opinion| opinion.answer),
-            ..kept.row
+            small: beside(opinion.map(|opinion| opinion.answer)),
+            large: beside(row.large),
+            text: redacted.text,
+            ..row
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Json;
 use axum::extract::State;
@@ -15,9 +15,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use sprat_cascade::Serving;
+use sprat_cascade::{Encoder, Serving};
 use sprat_store::{LedgerEntry, ShadowSums};
-use sprat_task::{KeyId, Money, ReleaseId};
+use sprat_task::{Computed, KeyId, Money, ReleaseId};
 
 use crate::Gateway;
 
@@ -34,6 +34,12 @@ struct Ended {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfTask {
     task: String,
+}
+
+/// Encoders are named in the configuration, never by clients.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfEncoder {
+    encoder: String,
 }
 
 /// The releases that ever watched while this process ran; the store names them, never a client.
@@ -72,6 +78,8 @@ pub struct Metrics {
     compared: Family<OfRelease, Counter>,
     agreed: Family<OfRelease, Counter>,
     watch_skipped: Family<OfRelease, Counter>,
+    encoder_texts: Family<OfEncoder, Counter>,
+    encoder_batches: Family<OfEncoder, Counter>,
     cut: Counter<u64, AtomicU64>,
     not_recorded: Counter<u64, AtomicU64>,
     not_captured: NotCaptured,
@@ -105,6 +113,8 @@ impl Default for Metrics {
             compared: Family::default(),
             agreed: Family::default(),
             watch_skipped: Family::default(),
+            encoder_texts: Family::default(),
+            encoder_batches: Family::default(),
             cut: Counter::default(),
             not_recorded: Counter::default(),
             not_captured: NotCaptured::default(),
@@ -134,6 +144,16 @@ impl Default for Metrics {
             "shadow_skipped",
             "Requests that there was no room to watch",
             metrics.watch_skipped.clone(),
+        );
+        registry.register(
+            "encoder_texts",
+            "Texts that an encoder has made vectors of, by /v1/embeddings",
+            metrics.encoder_texts.clone(),
+        );
+        registry.register(
+            "encoder_batches",
+            "Batches it took; requests at the same time share one",
+            metrics.encoder_batches.clone(),
         );
         registry.register(
             "streams_cut",
@@ -219,6 +239,14 @@ impl Metrics {
         self.watch_skipped.get_or_create(&OfRelease::new(release)).inc();
     }
 
+    /// Takes over what an encoder has counted by itself.
+    fn computed(&self, encoder: &Encoder) {
+        let of = OfEncoder { encoder: encoder.id.to_string() };
+        let Computed { texts, batches } = encoder.embed.computed();
+        self.encoder_texts.get_or_create(&of).inner().store(texts, Ordering::Relaxed);
+        self.encoder_batches.get_or_create(&of).inner().store(batches, Ordering::Relaxed);
+    }
+
     pub(crate) fn cut(&self) {
         self.cut.inc();
     }
@@ -281,6 +309,7 @@ fn standing(serving: &Serving) -> Value {
 /// The counters as Prometheus reads them.
 pub async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
     let mut text = String::new();
+    gateway.current.deployed().encoders.values().for_each(|encoder| gateway.metrics.computed(encoder));
     if encode(&mut text, &gateway.metrics.registry).is_err() {
         let _ = text.write_str("# the counters can't be written\n");
     }

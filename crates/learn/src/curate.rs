@@ -39,8 +39,8 @@ pub struct Curated {
 /// A text with more than one answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conflict {
-    /// The text, as it first stands.
-    pub text: String,
+    /// The text, as it first stands; `None` where it is a captured request's, which what is told of it would outlive.
+    pub text: Option<String>,
     /// Each answer with the lines it stands on; the one to learn from first (the commonest, among equals the first).
     pub labels: Vec<(Answer, Vec<u64>)>,
 }
@@ -109,7 +109,8 @@ fn conflicts(rows: &[LabelledRow], same_as: &[usize]) -> HashMap<usize, Conflict
         .map(|(first, mut known)| {
             known.sort_by(|(.., one), (.., other)| other.total_cmp(one)); // stable: among equals, the first
             let labels = known.into_iter().map(|(answer, lines, _)| (answer, lines)).collect();
-            (first, Conflict { text: rows[first].input.text.clone(), labels })
+            let text = (!rows[first].captured).then(|| rows[first].input.text.clone());
+            (first, Conflict { text, labels })
         })
         .collect()
 }
@@ -134,20 +135,13 @@ fn notices(curated: &Curated, task: &Task) -> Vec<String> {
     let mut notices = Vec::new();
     let rows = curated.rows.len();
     if let Some(conflict) = curated.conflicts.first() {
-        let labels: Vec<String> = conflict
-            .labels
-            .iter()
-            .map(|(answer, lines)| format!("`{}` (line {})", answer.to_line(), lines.first().unwrap_or(&0)))
-            .collect();
-        let text: String = conflict.text.chars().take(60).collect();
+        let texts = match curated.conflicts.len() {
+            1 => "1 text stands there".to_owned(),
+            several => format!("{several} texts stand there"),
+        };
         notices.push(format!(
-            "{} with different labels, such as \"{}\" with {}; the commonest is learned",
-            match curated.conflicts.len() {
-                1 => "1 text stands there".to_owned(),
-                several => format!("{several} texts stand there"),
-            },
-            text.escape_debug(),
-            labels.join(" and ")
+            "{texts} with different labels, such as {}; the commonest is learned",
+            told(conflict)
         ));
     }
     let mut sizes: HashMap<u32, usize> = HashMap::new();
@@ -168,6 +162,20 @@ fn notices(curated: &Curated, task: &Task) -> Vec<String> {
         ));
     }
     notices
+}
+
+/// A contradiction on one line; of a captured request only where it is.
+fn told(conflict: &Conflict) -> String {
+    let line = |lines: &[u64]| format!("line {}", lines.first().unwrap_or(&0));
+    let Some(text) = &conflict.text else {
+        let lines: Vec<String> = conflict.labels.iter().map(|(_, lines)| line(lines)).collect();
+        return format!("that of {}", lines.join(" and "));
+    };
+    let labels = conflict.labels.iter();
+    let labels: Vec<String> =
+        labels.map(|(answer, lines)| format!("`{}` ({})", answer.to_line(), line(lines))).collect();
+    let short: String = text.chars().take(60).collect();
+    format!("\"{}\" with {}", short.escape_debug(), labels.join(" and "))
 }
 
 /// Whether two texts are the same to [`curate`].

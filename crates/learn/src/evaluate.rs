@@ -136,8 +136,9 @@ impl Judgement<'_> {
         })
     }
 
-    /// The series behind the plots; `texts` are the rows' texts, in the same order, for examples.
-    pub fn plots(&self, texts: &[&str], learning_curve: Vec<LearningPoint>) -> Plots {
+    /// The series behind the plots; `texts` are the rows' texts, in the same order, for examples: of those that may be
+    /// kept.
+    pub fn plots(&self, texts: &[Option<&str>], learning_curve: Vec<LearningPoint>) -> Plots {
         let own: Vec<Judged> = self
             .own()
             .map(|(row, said)| said.map_or((0.0, false), |said| (said.confidence, self.is_right(row, said))))
@@ -171,7 +172,7 @@ impl Judgement<'_> {
         }
     }
 
-    fn confusions(&self, texts: &[&str]) -> Vec<Confusion> {
+    fn confusions(&self, texts: &[Option<&str>]) -> Vec<Confusion> {
         let mut pairs: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
         for (index, (row, said)) in self.own().enumerate() {
             if let (Some(right), Some(said)) = (row.right_answer(self.guarantee), said)
@@ -190,7 +191,7 @@ impl Judgement<'_> {
                 rows: rows.len() as u64,
                 examples: rows
                     .iter()
-                    .filter_map(|row| texts.get(*row))
+                    .filter_map(|row| texts.get(*row).copied().flatten())
                     .take(EXAMPLES)
                     .map(|text| cut(text))
                     .collect(),

@@ -19,7 +19,8 @@ use crate::certify::{LookAt, Verdict, certify, certify_deployed};
 use crate::curate::{Curated, curate};
 use crate::evidence::{Evidence, RowCounts};
 use crate::observe::{ObservedRow, ask, enter, enter_unseen, has_labels};
-use crate::release::{self, Draft, Example, ReleaseError, Replayed};
+use crate::release::texts::Kept;
+use crate::release::{self, Decision, Draft, Example, ReleaseError, Replayed};
 use crate::rows::enough::check_enough;
 use crate::savings::{LargeCost, costs};
 use crate::split::{Split, SplitOptions, folds, split};
@@ -348,7 +349,7 @@ fn write(
         });
     }
     draft.write_observations(tuning, fresh)?;
-    draft.write_neighbours(&neighbours(&data.train))?;
+    draft.write_neighbours(&data.train.iter().filter_map(Example::of).collect::<Vec<_>>())?;
     draft.write_replay(&replayed(data, &ladder, &verdict))?;
     let version = release::next_version(order.store, order.releases, order.task)?;
     let id = ReleaseId { task: order.task.name.clone(), version };
@@ -374,23 +375,18 @@ fn write(
     Ok(Learned { release, evidence, folder, unchanged: false })
 }
 
-fn neighbours(rows: &[LabelledRow]) -> Vec<Example> {
-    let example =
-        |row: &LabelledRow| Some(Example { text: row.input.text.clone(), label: row.target()?.to_line() });
-    rows.iter().filter_map(example).collect()
-}
-
 /// The first certification inputs, and what was decided about them.
 fn replayed(data: &Data, ladder: &TrainedLadder, verdict: &Verdict) -> Vec<Replayed> {
     let rungs: Vec<&Rung> = ladder.trained.iter().map(|trained| &trained.rung).collect();
     let attempts: Vec<&[sprat_task::Attempt]> = ladder.fresh.iter().map(Vec::as_slice).collect();
-    let inputs = data.fresh_inputs();
-    let kept = inputs.len().min(release::REPLAYED);
+    let rows = data.fresh_rows();
+    let kept = rows.len().min(release::REPLAYED);
     let decisions = release::decisions(&rungs, &verdict.thresholds, &attempts, kept);
-    let replayed = |(input, (answers, accepted_by)): (&Input, (Vec<Option<String>>, Option<usize>))| {
-        Replayed { text: input.text.clone(), answers, accepted_by }
+    let replayed = |(row, decision): (&LabelledRow, Decision)| {
+        let Decision { answers, accepted_by } = decision;
+        Replayed { text: Kept::of(row), answers, accepted_by }
     };
-    inputs.iter().zip(decisions).map(replayed).collect()
+    rows.into_iter().zip(decisions).map(replayed).collect()
 }
 
 /// What counts as bad: as declared; else gold where any row carries a person's label, else agreement.

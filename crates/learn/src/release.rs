@@ -3,26 +3,31 @@
 //! `releases/TASK/VERSION/` holds `release.json`, the rungs' artefacts and calibrators, what every rung said of the
 //! training and certification rows (`tuning.jsonl`, `fresh.jsonl`: digests, labels and confidences, no texts), the
 //! training texts that `ask` shows as reasons (`neighbours.jsonl`) and 200 inputs to replay after an upgrade
-//! (`replay.jsonl`).
+//! (`replay.jsonl`). Of captured requests both hold a digest in place of the text ([`texts`]).
 
 mod draft;
+mod reasons;
+mod replay;
+pub mod texts;
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use sprat_cascade::{Ladder, LadderEnd, Rung, Threshold};
 use sprat_stats::calibration::Calibrator;
 use sprat_store::{Store, StoreError};
 use sprat_task::{
-    Artifact, Binding, Certificate, Input, Model, Release, ReleaseId, Risk, RungRecord, Sha256Hex, Task,
+    Artifact, Binding, Certificate, Model, Release, ReleaseId, Risk, RungRecord, Sha256Hex, Task,
 };
 
 use crate::observe::ObservedRow;
 pub use draft::Draft;
+pub use reasons::{Example, Reason, read_reasons};
+pub use replay::{Again, Decision, REPLAYED, Replayed, decisions, read_replay, replay};
 
 const RELEASE: &str = "release.json";
 const TUNING: &str = "tuning.jsonl";
@@ -30,29 +35,6 @@ const FRESH: &str = "fresh.jsonl";
 /// Texts that are shown as reasons.
 pub const NEIGHBOURS: &str = "neighbours.jsonl";
 const REPLAY: &str = "replay.jsonl";
-
-/// Inputs kept to see whether an upgrade still decides the same.
-pub const REPLAYED: usize = 200;
-
-/// A training text and its label, as `ask` shows them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Example {
-    /// The text.
-    pub text: String,
-    /// The label, on one line.
-    pub label: String,
-}
-
-/// A stored input and what was decided about it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Replayed {
-    /// The text.
-    pub text: String,
-    /// What each rung answered, on one line; `None` where it said nothing.
-    pub answers: Vec<Option<String>>,
-    /// Which rung accepted, if any.
-    pub accepted_by: Option<usize>,
-}
 
 /// Why a release could not be written or read. The sentence names the file.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +47,9 @@ pub enum ReleaseError {
         /// Why.
         error: io::Error,
     },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A file doesn't say what it should.
     #[error("{file}: {why}", file = file.display())]
     Broken {
@@ -111,16 +96,6 @@ pub fn folder(releases: &Path, id: &ReleaseId) -> PathBuf {
 /// What each rung said of the rows that thresholds were tuned on (first) and tested on (second).
 pub fn read_observations(folder: &Path) -> Result<(Vec<ObservedRow>, Vec<ObservedRow>), ReleaseError> {
     Ok((read_lines(&folder.join(TUNING))?, read_lines(&folder.join(FRESH))?))
-}
-
-/// The texts that are shown as reasons.
-pub fn read_neighbours(folder: &Path) -> Result<Vec<Example>, ReleaseError> {
-    read_lines(&folder.join(NEIGHBOURS))
-}
-
-/// The inputs to replay after an upgrade.
-pub fn read_replay(folder: &Path) -> Result<Vec<Replayed>, ReleaseError> {
-    read_lines(&folder.join(REPLAY))
 }
 
 /// What a certificate of these rungs is bound to.
@@ -255,50 +230,6 @@ fn verified(folder: &Path, artifact: &Artifact) -> Result<Vec<u8>, String> {
     } else {
         Err(format!("{} has changed since the release was made", path.display()))
     }
-}
-
-/// Whether the ladder still decides about the stored inputs as it did when it was certified; the number of inputs that
-/// it decides differently.
-pub async fn decides_differently(
-    ladder: &Ladder,
-    thresholds: &[Option<f64>],
-    task: &Task,
-    replayed: &[Replayed],
-) -> usize {
-    let inputs: Vec<Input> = replayed.iter().map(|row| Input::new(row.text.as_str())).collect();
-    let mut attempts = Vec::new();
-    for rung in &ladder.rungs {
-        attempts.push(crate::observe::ask(rung.model.as_ref(), task, &inputs, |_| {}).await);
-    }
-    let rungs: Vec<&Rung> = ladder.rungs.iter().collect();
-    let attempts: Vec<&[sprat_task::Attempt]> = attempts.iter().map(Vec::as_slice).collect();
-    let now = decisions(&rungs, thresholds, &attempts, inputs.len());
-    now.iter().zip(replayed).filter(|(now, then)| **now != (then.answers.clone(), then.accepted_by)).count()
-}
-
-/// For each input: what each rung answers, and which rung accepts.
-pub fn decisions(
-    rungs: &[&Rung],
-    thresholds: &[Option<f64>],
-    attempts: &[&[sprat_task::Attempt]],
-    inputs: usize,
-) -> Vec<(Vec<Option<String>>, Option<usize>)> {
-    let of_input = |input: usize| {
-        let mut answers = Vec::with_capacity(rungs.len());
-        let mut accepted_by = None;
-        for (index, (rung, attempts)) in rungs.iter().zip(attempts).enumerate() {
-            let prediction = attempts.get(input).and_then(sprat_task::Attempt::prediction);
-            let accepts = |prediction| {
-                Threshold::from(thresholds.get(index).copied().flatten()).accepts(rung.confidence(prediction))
-            };
-            if accepted_by.is_none() && prediction.is_some_and(accepts) {
-                accepted_by = Some(index);
-            }
-            answers.push(prediction.map(|prediction| prediction.answer.to_line()));
-        }
-        (answers, accepted_by)
-    };
-    (0..inputs).map(of_input).collect()
 }
 
 fn write_lines<T: Serialize>(path: &Path, items: &[T]) -> Result<(), ReleaseError> {

@@ -228,7 +228,7 @@ fn replay(
     let by_hash: std::collections::HashMap<&Sha256Hex, &ObservedRow> =
         sample.iter().map(|row| (&row.input, row)).collect();
     let decided = |row: Replayed| {
-        let observed = by_hash.get(&Input::new(row.text.as_str()).hash())?;
+        let observed = by_hash.get(&row.text.hash())?;
         Some(Replayed { accepted_by: observed.answering(thresholds).map(|(rung, _)| rung), ..row })
     };
     Ok(release::read_replay(folder)?.into_iter().filter_map(decided).collect())

@@ -393,13 +393,37 @@ fn after_an_upgrade_stored_inputs_tell_whether_anything_is_decided_differently()
     let replayed = release::read_replay(&learned.folder).expect("stored");
     assert_eq!(replayed.len(), release::REPLAYED);
     let thresholds: Vec<Option<f64>> = learned.release.rungs.iter().map(|rung| rung.threshold).collect();
-    let changed = |rows: &[release::Replayed]| {
-        block_on(release::decides_differently(&loaded.ladder, &thresholds, &case.task, rows))
+    let again = || {
+        let replay = release::replay(&learned.folder, &case.store, &loaded.ladder, &thresholds, &case.task);
+        block_on(replay).expect("read")
     };
-    assert_eq!(changed(&replayed), 0);
+    let all = release::Again { stored: release::REPLAYED, asked: release::REPLAYED, changed: 0 };
+    assert_eq!(again(), all);
     let mut other = replayed;
     other[0].answers[0] = Some("refund-or-so".to_owned());
-    assert_eq!(changed(&other), 1);
+    let lines: Vec<String> =
+        other.iter().map(|row| serde_json::to_string(row).expect("writes") + "\n").collect();
+    std::fs::write(learned.folder.join("replay.jsonl"), lines.concat()).expect("writes");
+    assert_eq!(again(), release::Again { changed: 1, ..all });
+}
+
+#[test]
+fn of_captured_requests_that_are_forgotten_nothing_can_be_replayed() {
+    let case = case("");
+    let mut rows = rows(0, 2_000, 60);
+    // The first half of them; the certification rows are drawn from both.
+    rows[..1_000].iter_mut().for_each(|row| row.captured = true);
+    let learned = case.learn(rows).expect("it learns");
+    let loaded = case.load(&learned, &case.task);
+    let thresholds: Vec<Option<f64>> = learned.release.rungs.iter().map(|rung| rung.threshold).collect();
+    let replay = release::replay(&learned.folder, &case.store, &loaded.ladder, &thresholds, &case.task);
+    let again = block_on(replay).expect("read");
+    assert_eq!((again.stored, again.changed), (release::REPLAYED, 0));
+    assert!((1..release::REPLAYED).contains(&again.asked), "those that were never captured: {again:?}");
+    let reasons = release::read_reasons(&learned.folder, &case.store, &case.task.name).expect("read");
+    let (there, gone): (Vec<_>, Vec<_>) = reasons.into_iter().partition(|reason| reason.text.is_some());
+    assert!(there.len() > 300 && gone.len() > 300, "{} {}", there.len(), gone.len());
+    assert!(gone.iter().all(|reason| reason.label.is_some()), "a label is the task's word, and stays");
 }
 
 #[test]

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sprat_cascade::{Account, Cache, Climbed, End, HeldBack, Ladder, Serving};
-use sprat_learn::release::{self, Loaded};
+use sprat_learn::evidence::Evidence;
+use sprat_learn::release::{self, Again, Loaded, Reason};
 use sprat_learn::savings::LargeCost;
 use sprat_store::{Ending, LedgerEntry, Source, Store};
-use sprat_task::{Answer, Kind, Model, Money, Problem, Provenance, Release, ReleaseId, RequestId, Task};
+use sprat_task::{
+    Answer, Kind, Model, ModelId, Money, Problem, Provenance, Release, ReleaseId, RequestId, Task,
+};
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -56,13 +59,16 @@ pub async fn live(
 ) -> Result<Live, Failure> {
     let release = find(store, task, version)?;
     let folder = release.as_ref().map(|release| release::folder(&workspace.releases(), &release.id));
-    let examples =
-        folder.as_ref().and_then(|folder| release::read_neighbours(folder).ok()).unwrap_or_default();
+    let reasons = folder.as_ref().and_then(|folder| release::read_reasons(folder, store, &task.name).ok());
     let rows: Vec<(String, Answer)> =
-        examples.into_iter().map(|row| (row.text, answer_from_line(task, &row.label))).collect();
+        reasons.into_iter().flatten().filter_map(|row| answered(task, row)).collect();
     let inputs = sample_inputs(&rows);
-    // Before there is a release nobody knows how long the texts are: unknown, not nothing.
-    let large_cost = if inputs.is_empty() { None } else { models.large_cost(task, &inputs)? };
+    let large_cost = match inputs.is_empty() {
+        false => models.large_cost(task, &inputs)?,
+        // Whose texts are forgotten costs what it cost when it was learned. Before there is a release nobody knows how
+        // long the texts are: unknown, not nothing.
+        true => release.as_ref().zip(task.large()).and_then(|(release, large)| cost_then(release, large)),
+    };
     let mut end = Vec::new();
     if reaching != Reaching::SmallOnly {
         end.extend(models.large(task, &rows)?);
@@ -83,7 +89,7 @@ pub async fn live(
             let Loaded { mut ladder, mut stale } = release::load(folder, release, task, last, &open);
             ladder.held_back = held_back(store, &release.id)?;
             if stale.is_empty() {
-                stale.extend(changed_by_an_upgrade(release, folder, &ladder, task).await);
+                stale.extend(changed_by_an_upgrade(release, folder, store, &ladder, task).await);
             }
             (if stale.is_empty() { ladder } else { ladder.answering_nothing_small() }, stale)
         }
@@ -111,27 +117,26 @@ fn find(store: &Store, task: &Task, version: Option<u32>) -> Result<Option<Relea
 async fn changed_by_an_upgrade(
     release: &Release,
     folder: &std::path::Path,
+    store: &Store,
     ladder: &Ladder,
     task: &Task,
 ) -> Option<String> {
     if release.origin.code_version == VERSION {
         return None;
     }
-    let Ok(replayed) = release::read_replay(folder) else {
-        return Some(format!(
-            "made by version {} of Sprat, and what it decided then can't be read",
-            release.origin.code_version
-        ));
-    };
+    let then = &release.origin.code_version;
     let thresholds: Vec<Option<f64>> = release.rungs.iter().map(|rung| rung.threshold).collect();
-    let changed = release::decides_differently(ladder, &thresholds, task, &replayed).await;
-    (changed > 0).then(|| {
-        format!(
-            "this version of Sprat decides {changed} of {} stored inputs differently from version {}",
-            replayed.len(),
-            release.origin.code_version
-        )
-    })
+    match release::replay(folder, store, ladder, &thresholds, task).await {
+        Err(_) => Some(format!("made by version {then} of Sprat, and what it decided then can't be read")),
+        Ok(again) if again.asked == 0 && again.stored > 0 => Some(format!(
+            "made by version {then} of Sprat from captured requests that are all forgotten, so that nothing tells whether \
+             this version decides the same; `sprat learn {} --from-traffic` learns from later ones",
+            task.name
+        )),
+        Ok(Again { asked, changed, .. }) => (changed > 0).then(|| {
+            format!("this version of Sprat decides {changed} of {asked} stored inputs differently from version {then}")
+        }),
+    }
 }
 
 impl Live {
@@ -246,6 +251,24 @@ fn ending(end: End) -> Ending {
 /// Enough inputs for a fair mean of their length.
 fn sample_inputs(rows: &[(String, Answer)]) -> Vec<sprat_task::Input> {
     rows.iter().take(200).map(|(text, _)| sprat_task::Input::new(text.as_str())).collect()
+}
+
+/// What the large model cost a request when a release was made.
+fn cost_then(release: &Release, large: &ModelId) -> Option<LargeCost> {
+    let evidence: Evidence = serde_json::from_value(release.evidence.clone()).ok()?;
+    let savings = evidence.savings?;
+    let requests = i64::try_from(savings.requests).ok().filter(|requests| *requests > 0)?;
+    Some(LargeCost {
+        model: large.clone(),
+        cost: Money::from_micro(savings.all_large_micro_usd.micro() / requests),
+        prices: savings.prices,
+        provenance: savings.provenance,
+    })
+}
+
+/// A training row with its answer, where both can still be told.
+fn answered(task: &Task, row: Reason) -> Option<(String, Answer)> {
+    Some((row.text?, answer_from_line(task, &row.label?)))
 }
 
 fn answer_from_line(task: &Task, line: &str) -> Answer {

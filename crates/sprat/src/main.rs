@@ -33,6 +33,7 @@ mod memory;
 mod models;
 mod notices;
 mod output;
+mod reasons;
 mod retention;
 mod runtime;
 mod service;

@@ -251,6 +251,7 @@ fn read_audit(row: &Row<'_>) -> Result<Audit, Fault> {
             time_unix_ms: row.get("drawn_unix_ms")?,
         },
         large: large.map(Ok).or(missing.map(Err)),
-        gold: from_json_option("answer", row.get("gold")?)?,
+        // Beside what was kept of the small answer, which has no words either.
+        gold: from_json_option("answer", row.get("gold")?)?.map(|gold: Answer| gold.without_words()),
     })
 }

@@ -1,7 +1,7 @@
 //! Texts of requests, redacted, with what small and large models answered: kept only where a task says so, and only as
 //! long as it says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, Row, named_params};
 use sprat_task::{Answer, Confidence, Input, ModelId, Provenance, RequestId, Sha256Hex, TaskName};
@@ -57,6 +57,15 @@ pub struct NewCaptured {
     pub provenance: Provenance,
 }
 
+/// The text of a request that was kept, and what the large model answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CapturedText {
+    /// As it was kept.
+    pub text: String,
+    /// The large model's answer, where there is one.
+    pub large: Option<Answer>,
+}
+
 /// A request that was kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CapturedRow {
@@ -93,6 +102,30 @@ impl CapturedBook<'_> {
         })
     }
 
+    /// The texts with these digests, as far as they are not forgotten; of several requests the latest that the large
+    /// model answered. Reads past all of the task's rows.
+    pub fn texts(
+        &self,
+        task: &TaskName,
+        wanted: &HashSet<Sha256Hex>,
+    ) -> Result<HashMap<Sha256Hex, CapturedText>, StoreError> {
+        self.store.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT hash, text, large FROM captured WHERE task = ?1 ORDER BY large IS NOT NULL, id",
+            )?;
+            let mut rows = statement.query([task.as_str()])?;
+            let mut texts = HashMap::new();
+            while let Some(row) = rows.next()? {
+                let hash = hash(row, "hash")?;
+                if wanted.contains(&hash) {
+                    let large = from_json_option("answer", row.get("large")?)?;
+                    texts.insert(hash, CapturedText { text: row.get("text")?, large });
+                }
+            }
+            Ok(texts)
+        })
+    }
+
     /// How many rows of a task there are.
     pub fn count(&self, task: &TaskName) -> Result<u64, StoreError> {
         self.count_since(task, i64::MIN)
@@ -117,6 +150,20 @@ impl CapturedBook<'_> {
                 [task.as_str()],
                 |row| row.get(0),
             )?))
+        })
+    }
+
+    /// A request of a task's that was kept; `None` where it wasn't, or is forgotten.
+    pub fn of_request(
+        &self,
+        task: &TaskName,
+        request: &RequestId,
+    ) -> Result<Option<CapturedRow>, StoreError> {
+        self.store.read(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT * FROM captured WHERE request = ?1 AND task = ?2")?;
+            let mut rows = statement.query((request.as_str(), task.as_str()))?;
+            rows.next()?.map(read_row).transpose()
         })
     }
 
@@ -147,8 +194,8 @@ impl CapturedBook<'_> {
         })
     }
 
-    /// Deletes a task's rows from before a time, in milliseconds since 1970. Their text is overwritten in the file.
-    /// Returns how many there were.
+    /// Deletes a task's rows from before a time, in milliseconds since 1970, and the records that people gave for them.
+    /// Their text is overwritten in the file. Returns how many there were.
     pub fn forget_before(&self, task: &TaskName, time_unix_ms: i64) -> Result<u64, StoreError> {
         let mut forgotten = 0;
         loop {
@@ -172,11 +219,26 @@ impl CapturedBook<'_> {
 }
 
 fn forget_some(connection: &Connection, task: &TaskName, time_unix_ms: i64) -> Result<u64, Fault> {
-    let mut statement = connection.prepare_cached(
-        "DELETE FROM captured WHERE id IN
-             (SELECT id FROM captured WHERE task = ?1 AND time_unix_ms < ?2 LIMIT ?3)",
+    let mut oldest = connection
+        .prepare_cached("SELECT id, request FROM captured WHERE task = ?1 AND time_unix_ms < ?2 LIMIT ?3")?;
+    let oldest = oldest.query_map((task.as_str(), time_unix_ms, FORGOTTEN_AT_ONCE), |row| {
+        Ok((row.get::<_, i64>("id")?, row.get::<_, String>("request")?))
+    })?;
+    let oldest: Vec<(i64, String)> = oldest.collect::<Result<_, _>>()?;
+    // Labels are the task's words; a record's are the text's. Whoever only thumbed keeps that.
+    let mut records = connection.prepare_cached(
+        "UPDATE feedback SET label = NULL WHERE request = ?1 AND json_type(label, '$.fields') IS NOT NULL",
     )?;
-    Ok(statement.execute((task.as_str(), time_unix_ms, FORGOTTEN_AT_ONCE))? as u64)
+    let mut silent = connection
+        .prepare_cached("DELETE FROM feedback WHERE request = ?1 AND label IS NULL AND thumb IS NULL")?;
+    let mut row = connection.prepare_cached("DELETE FROM captured WHERE id = ?1")?;
+    for (id, request) in &oldest {
+        if records.execute([request])? > 0 {
+            silent.execute([request])?;
+        }
+        row.execute([id])?;
+    }
+    Ok(oldest.len() as u64)
 }
 
 fn insert(connection: &Connection, row: &NewCaptured) -> Result<(), Fault> {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | Which fields does a task declare? | [`field`] |
 //! | What is the one way in which a value is written? | [`value`] |
+//! | How does a person write a value? | [`spoken`] |
 //! | Which record is the same as which? | [`record`] |
 //! | Where do the words of a text begin and end? | [`words`] |
 //! | Where does a value stand in the text? | [`spans`] |
@@ -13,6 +14,7 @@ pub mod align;
 pub mod field;
 pub mod record;
 pub mod spans;
+pub mod spoken;
 pub mod value;
 pub mod words;
 

@@ -65,6 +65,9 @@ pub struct LabelledRow {
     /// no traffic, so that it may teach and never certifies.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub only_teaches: bool,
+    /// Whether it is a captured request, whose text is forgotten in its time: nothing that outlives it may hold its words.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub captured: bool,
     /// How many identical rows this one stands for (at least 1).
     pub weight: f32,
     /// The line of the file it came from, for messages; 0 where it came from nowhere.
@@ -93,6 +96,7 @@ impl LabelledRow {
             session: None,
             time_unix_ms: None,
             only_teaches: false,
+            captured: false,
             weight: 1.0,
             line: 0,
         }

@@ -45,6 +45,11 @@ impl Kind {
         matches!(self, Self::Classify | Self::Moderate)
     }
 
+    /// Whether people can say what is right, label by label or field by field.
+    pub fn is_reviewable(self) -> bool {
+        self.has_labels() || self == Self::Extract
+    }
+
     /// The model that answers it where a task names no rungs. Both are always there.
     pub fn usual_rung(self) -> &'static str {
         if self == Self::Extract { "tagger" } else { "linear" }

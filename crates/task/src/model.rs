@@ -151,6 +151,16 @@ pub trait Model: Send + Sync {
         Usage::UNKNOWN
     }
 
+    /// The training rows nearest to an input, where the model has kept them and can compare; at most so many.
+    fn nearest<'a>(
+        &'a self,
+        _cx: &'a Context,
+        _input: &'a Input,
+        _most: usize,
+    ) -> BoxFuture<'a, Option<Nearest>> {
+        Box::pin(std::future::ready(None))
+    }
+
     /// The names of [`Prediction::features`], in their order. Empty where the model gives none.
     fn feature_names(&self) -> &'static [&'static str] {
         &[]
@@ -165,6 +175,24 @@ pub trait Model: Send + Sync {
     fn is_remote(&self) -> bool {
         false
     }
+}
+
+/// Training rows that are near to an input, as a model sees them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Nearest {
+    /// How many rows it was trained on.
+    pub among: usize,
+    /// The nearest first.
+    pub rows: Vec<NearRow>,
+}
+
+/// A training row and how near it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NearRow {
+    /// Its place among the rows that the model was trained on, in the order in which they were given.
+    pub row: usize,
+    /// The cosine of the two texts' vectors, -1 to 1.
+    pub similarity: f32,
 }
 
 /// A model that can speak at length: pieces of text as they come, then what it used.
@@ -248,12 +276,24 @@ pub trait Embed: Send + Sync {
     /// The vectors' length.
     fn dimensions(&self) -> usize;
 
+    /// What it has computed so far.
+    fn computed(&self) -> Computed;
+
     /// One vector of unit length for each text, in order.
     fn embed<'a>(
         &'a self,
         cx: &'a Context,
         texts: &'a [&'a str],
     ) -> BoxFuture<'a, Result<Embedded, ModelError>>;
+}
+
+/// How much has been computed, and how well callers shared it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Computed {
+    /// Texts.
+    pub texts: u64,
+    /// Batches of them; callers at the same time share one.
+    pub batches: u64,
 }
 
 /// What texts were made into.

@@ -3,6 +3,7 @@
 //! Written to err on the private side: a long order number may be taken for a telephone number, and a text that names a
 //! person in words is left as it is. Each sort takes time in proportion to the text, whatever the text.
 
+mod beside;
 mod network;
 mod numbers;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod tests;
 
 use std::ops::Range;
 
+pub use beside::Redacted;
 use serde::{Deserialize, Serialize};
 
 /// A sort of thing that is blanked out.

@@ -1,5 +1,7 @@
 //! Rows that wait for a person's label: one at a time, by mouse or by keys, with a way back.
 
+mod record;
+
 use std::sync::Arc;
 
 use askama::Template;
@@ -10,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use sprat_store::{Labelled, Reason, ReviewCounts, ReviewRow, Store, StoreError};
-use sprat_task::{Answer, Label, RequestId, Task, TaskName};
+use sprat_task::{Answer, Kind, Label, RequestId, Task, TaskName};
 
 use super::format::{percent, segment, shown, shown_within};
 use super::frame::{Frame, Part, Trouble, shown as reply};
@@ -54,7 +56,7 @@ struct ReviewPage {
     path: String,
     by: String,
     multi: bool,
-    has_labels: bool,
+    is_reviewable: bool,
     counts: ReviewCounts,
     /// What was said just now, and the row it can be taken back from.
     said: Option<(i64, String, String)>,
@@ -73,6 +75,7 @@ struct Question {
     large: Option<String>,
     request: Option<String>,
     labels: Vec<Choice>,
+    fields: Vec<record::Line>,
 }
 
 /// A label to choose.
@@ -87,7 +90,7 @@ struct Choice {
 pub async fn tasks(State(dashboard): State<Arc<Dashboard>>) -> Result<Response, Trouble> {
     dashboard
         .on_disk(|dashboard| {
-            let tasks = dashboard.tasks().into_iter().filter(|serving| serving.task.kind.has_labels());
+            let tasks = dashboard.tasks().into_iter().filter(|serving| serving.task.kind.is_reviewable());
             let tasks = tasks.map(|serving| {
                 let name = &serving.task.name;
                 Ok((shown(name.as_str()), dashboard.store().review().counts(name)?))
@@ -113,6 +116,20 @@ pub async fn page(
 
 impl ReviewPage {
     fn read(dashboard: &Dashboard, task: &Task, asked: &Asked, by: String) -> Result<Self, Trouble> {
+        let row = match task.kind.is_reviewable() {
+            true => next(dashboard.store(), &task.name, asked)?,
+            false => None,
+        };
+        Self::asking(dashboard, task, asked, by, row.map(|row| Question::of(&row, task)))
+    }
+
+    fn asking(
+        dashboard: &Dashboard,
+        task: &Task,
+        asked: &Asked,
+        by: String,
+        question: Option<Question>,
+    ) -> Result<Self, Trouble> {
         let store = dashboard.store();
         Ok(Self {
             frame: Frame::of(dashboard, Part::Review, format!("Review {}", task.name)),
@@ -120,14 +137,11 @@ impl ReviewPage {
             path: format!("/review/{}", segment(task.name.as_str())),
             by,
             multi: task.multi,
-            has_labels: task.kind.has_labels(),
+            is_reviewable: task.kind.is_reviewable(),
             counts: store.review().counts(&task.name)?,
             said: said(store, task, asked)?,
             after: asked.after,
-            question: match task.kind.has_labels() {
-                true => next(store, &task.name, asked)?.map(|row| Question::of(&row, task)),
-                false => None,
-            },
+            question,
         })
     }
 }
@@ -195,6 +209,7 @@ impl Question {
                     large: says(&row.large, label),
                 })
                 .collect(),
+            fields: record::lines(row, task),
         }
     }
 }
@@ -220,17 +235,29 @@ pub async fn label(
 ) -> Result<Response, Trouble> {
     let serving = dashboard.task(&name)?;
     let form = fields(form)?;
-    dashboard.on_disk(move |dashboard| keep(dashboard.store(), &serving.task, &form)).await
+    dashboard.on_disk(move |dashboard| keep(dashboard, &serving.task, &form)).await
 }
 
-fn keep(store: &Store, task: &Task, form: &[(String, String)]) -> Result<Response, Trouble> {
+fn keep(dashboard: &Dashboard, task: &Task, form: &[(String, String)]) -> Result<Response, Trouble> {
+    let store = dashboard.store();
     let row = waiting(store, task, form)?;
     let by = clean(form.iter().find(|(field, _)| field == "by").map_or("", |(_, name)| name));
     let path = format!("/review/{}", segment(task.name.as_str()));
     let after = number(form, "after").map(|after| format!("&after={after}")).unwrap_or_default();
     // Somebody else was quicker: their word stands, and whoever wants to can take it back.
     if row.label.is_none() {
-        let answer = answer(task, form)?;
+        let answer = match task.kind {
+            Kind::Extract => match record::answer(&row.row, task, form) {
+                Ok(answer) => answer,
+                // What was typed stands there again, with what is wrong beside it.
+                Err(fields) => {
+                    let question = Question { fields, ..Question::of(&row, task) };
+                    let asked = Asked { after: number(form, "after"), ..Asked::default() };
+                    return reply(&ReviewPage::asking(dashboard, task, &asked, by, Some(question))?);
+                }
+            },
+            _ => answer(task, form)?,
+        };
         let time_unix_ms = now_unix_ms();
         store.review().label(row.id, &Labelled { answer, by: by.clone(), time_unix_ms })?;
     }

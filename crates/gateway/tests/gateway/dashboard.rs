@@ -26,11 +26,11 @@ async fn send(world: &World, request: Request<Body>) -> Got {
     Got { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
 }
 
-async fn look(world: &World, path: &str) -> Got {
+pub async fn look(world: &World, path: &str) -> Got {
     send(world, Request::get(path).header("host", HOST).body(Body::empty()).unwrap()).await
 }
 
-async fn post(world: &World, path: &str, headers: &[(&str, &str)], form: &str) -> Got {
+pub async fn post(world: &World, path: &str, headers: &[(&str, &str)], form: &str) -> Got {
     let mut request = Request::builder().method(Method::POST).uri(path).header("host", HOST);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -39,7 +39,7 @@ async fn post(world: &World, path: &str, headers: &[(&str, &str)], form: &str) -
     send(world, request.body(Body::from(form.to_owned())).unwrap()).await
 }
 
-const OURS: [(&str, &str); 2] = [("sec-fetch-site", "same-origin"), ("origin", "http://127.0.0.1:7078")];
+pub const OURS: [(&str, &str); 2] = [("sec-fetch-site", "same-origin"), ("origin", "http://127.0.0.1:7078")];
 
 fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use sprat_cascade::{Deployed, Encoder};
 use sprat_store::Ending;
-use sprat_task::{Context, Embed, Embedded, ModelError, Money};
+use sprat_task::{Computed, Context, Embed, Embedded, ModelError, Money};
 
 use crate::fakes::{Got, World, request};
 
@@ -18,6 +18,10 @@ struct Lengths;
 impl Embed for Lengths {
     fn dimensions(&self) -> usize {
         2
+    }
+
+    fn computed(&self) -> Computed {
+        Computed { texts: 30, batches: 7 }
     }
 
     fn embed<'a>(
@@ -68,6 +72,19 @@ async fn texts_become_vectors_in_order_with_what_they_took() {
     assert_eq!((line.ending, line.cost), (Ending::Small, Some(Money::ZERO)));
     assert_eq!(line.answered_by.as_ref().map(|model| model.as_str()), Some("lengths"));
     assert_eq!(line.steps[0].usage.tokens.map(|tokens| tokens.input), Some(4));
+}
+
+#[tokio::test]
+async fn operators_see_how_well_requests_share_its_batches() {
+    let world = world();
+    let metrics = Request::get("/metrics").body(Body::empty()).unwrap();
+    let got = world.send_to(sprat_gateway::management(world.gateway.clone()), metrics).await;
+    for line in [
+        "sprat_encoder_texts_total{encoder=\"lengths\"} 30",
+        "sprat_encoder_batches_total{encoder=\"lengths\"} 7",
+    ] {
+        assert!(got.text.contains(line), "{line}: {}", got.text);
+    }
 }
 
 #[tokio::test]

@@ -15,5 +15,6 @@ mod keys;
 mod lowering;
 mod moderation;
 mod passing;
+mod records;
 mod serving;
 mod tasks;

@@ -66,7 +66,9 @@ pub(super) async fn measure(
         data.curated.rows.iter().filter(|row| row.large.is_some()).map(|row| row.large_provenance).min();
     let curve = learning_curve(order, guarantee, data, ladder).await?;
     let rows = data.fresh_rows();
-    let texts: Vec<&str> = rows.iter().map(|row| row.input.text.as_str()).collect();
+    // The registry and the report outlive what was captured.
+    let texts: Vec<Option<&str>> =
+        rows.iter().map(|row| (!row.captured).then_some(row.input.text.as_str())).collect();
     Ok(Evidence {
         task: order.task.name.clone(),
         release: None,

@@ -82,7 +82,8 @@ fn not_listed(calls: &BTreeMap<Sha256Hex, u64>, lists_none: bool) -> Option<Stri
     })
 }
 
-fn gold(store: &Store, task: &TaskName) -> Result<HashMap<Sha256Hex, Answer>, StoreError> {
+/// What people said is right, by the digest of the text.
+pub(crate) fn gold(store: &Store, task: &TaskName) -> Result<HashMap<Sha256Hex, Answer>, StoreError> {
     let mut gold = store.captured().labels(task)?;
     for reviewed in store.review().labelled(task) {
         let reviewed = reviewed?;
@@ -102,6 +103,7 @@ fn labelled(CapturedRow { id, hash, row }: CapturedRow, gold: &HashMap<Sha256Hex
         time_unix_ms: Some(row.time_unix_ms),
         line: u64::try_from(id).unwrap_or_default(),
         only_teaches: row.propensity <= 0.0,
+        captured: true,
         ..LabelledRow::unlabelled(row.text)
     }
 }

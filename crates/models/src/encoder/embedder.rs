@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, try_join_all};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use sprat_task::{Context, Embed, Embedded, ModelError, Problem};
+use sprat_task::{Computed, Context, Embed, Embedded, ModelError, Problem};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::Encoder;
@@ -51,7 +51,14 @@ pub struct Embedder {
     /// `None` once it is being dropped.
     queue: Option<Sender<Waiting>>,
     worker: Option<JoinHandle<()>>,
-    batches: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+/// What has been computed.
+#[derive(Default)]
+struct Counts {
+    texts: AtomicU64,
+    batches: AtomicU64,
 }
 
 /// A text in the queue, and where its vector goes.
@@ -83,12 +90,11 @@ impl Embedder {
 
     fn over(compute: Box<Compute>, dimensions: usize, sharing: &Sharing) -> Result<Self, Problem> {
         let (queue, waiting) = channel();
-        let batches = Arc::new(AtomicU64::new(0));
-        let (counted, max_wait) = (Arc::clone(&batches), sharing.max_wait);
+        let counts = Arc::new(Counts::default());
+        let (counted, max_wait) = (Arc::clone(&counts), sharing.max_wait);
         let work = move || {
             while let Some(batch) = gather(&waiting, max_wait) {
-                counted.fetch_add(1, Ordering::Relaxed);
-                answer(&*compute, batch);
+                answer(&*compute, &counted, batch);
             }
         };
         let worker = thread::Builder::new().name("embedder".into()).spawn(work).map_err(no_threads)?;
@@ -97,13 +103,8 @@ impl Embedder {
             room: Arc::new(Semaphore::new(sharing.most_waiting.clamp(1, Semaphore::MAX_PERMITS))),
             queue: Some(queue),
             worker: Some(worker),
-            batches,
+            counts,
         })
-    }
-
-    /// Batches computed so far.
-    pub fn batches(&self) -> u64 {
-        self.batches.load(Ordering::Relaxed)
     }
 
     async fn embed_one(&self, text: &str) -> Result<Encoded, ModelError> {
@@ -119,6 +120,11 @@ impl Embedder {
 impl Embed for Embedder {
     fn dimensions(&self) -> usize {
         self.dimensions
+    }
+
+    fn computed(&self) -> Computed {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Computed { texts: read(&self.counts.texts), batches: read(&self.counts.batches) }
     }
 
     fn embed<'a>(
@@ -174,8 +180,13 @@ fn gather(queue: &Receiver<Waiting>, max_wait: Duration) -> Option<Vec<Waiting>>
 }
 
 /// Computes what somebody still waits for. A batch that panics fails alone.
-fn answer(compute: &Compute, mut batch: Vec<Waiting>) {
+fn answer(compute: &Compute, counts: &Counts, mut batch: Vec<Waiting>) {
     batch.retain(|waiting| !waiting.reply.is_closed());
+    if batch.is_empty() {
+        return;
+    }
+    counts.batches.fetch_add(1, Ordering::Relaxed);
+    counts.texts.fetch_add(batch.len() as u64, Ordering::Relaxed);
     let texts: Vec<&str> = batch.iter().map(|waiting| waiting.text.as_str()).collect();
     let Ok(all) = catch_unwind(AssertUnwindSafe(|| compute(&texts))) else { return };
     for (waiting, encoded) in batch.into_iter().zip(all) {
@@ -257,7 +268,7 @@ mod tests {
         let cx = soon();
         let calls = (0..4).map(|_| embedder.embed(&cx, &texts));
         try_join_all(calls).await.unwrap();
-        assert_eq!(embedder.batches(), 1);
+        assert_eq!(embedder.computed(), Computed { texts: BATCH as u64, batches: 1 });
     }
 
     #[tokio::test]
@@ -300,7 +311,7 @@ mod tests {
         let embedder = measuring(&at_once());
         let late = Context::until(Instant::now(), "test");
         assert_eq!(embedder.embed(&late, &["text"]).await, Err(ModelError::Timeout));
-        assert_eq!(embedder.batches(), 0);
+        assert_eq!(embedder.computed(), Computed::default());
     }
 
     #[tokio::test]

@@ -1,13 +1,10 @@
 //! `sprat ask`: one answer, with everything that led to it.
 
 use std::io::Read;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sprat_cascade::{Climbed, End, Reach};
-use sprat_learn::release::read_neighbours;
-use sprat_models::retrieval::NeighbourIndex;
 use sprat_store::Source;
 use sprat_task::{Answer, Context, Input, Outcome, Prediction, Problem, Task};
 
@@ -17,6 +14,7 @@ use crate::failure::Failure;
 use crate::live::{Live, Reaching, live};
 use crate::models::Models;
 use crate::output::{Output, Table, words};
+use crate::reasons::{Reasons, nearest};
 
 /// Answer one text, and show which rung answered, how sure it was and what it cost
 #[derive(clap::Args)]
@@ -76,8 +74,8 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
         ))?;
         store.ledger().settle()?;
     }
-    let neighbours = nearest(&live, &input, args.neighbours);
-    tell(app, &live, &climbed, &neighbours, request.as_str());
+    let reasons = app.block_on(nearest(&live, &store, &task, &cx, &input, args.neighbours))?;
+    tell(app, &live, &climbed, &reasons, request.as_str());
     let answered = climbed.answer.is_some() || (args.small_only && climbed.own.is_some());
     if answered { Ok(()) } else { Err(unanswered(app, &task, &climbed)) }
 }
@@ -99,29 +97,7 @@ fn text(args: &Args) -> Result<String, Failure> {
     Ok(text.trim_end_matches('\n').to_owned())
 }
 
-/// A training row that looks like the input.
-#[derive(serde::Serialize)]
-struct Neighbour {
-    text: String,
-    label: String,
-    similarity: f32,
-}
-
-fn nearest(live: &Live, input: &Input, most: usize) -> Vec<Neighbour> {
-    let folder: Option<&PathBuf> = live.folder.as_ref();
-    let Some(rows) = folder.filter(|_| most > 0).and_then(|folder| read_neighbours(folder).ok()) else {
-        return Vec::new();
-    };
-    let texts: Vec<&str> = rows.iter().map(|row| row.text.as_str()).collect();
-    let found = NeighbourIndex::build(&texts).nearest(&input.text, most);
-    let neighbour = |found: sprat_models::retrieval::Neighbour| {
-        let row = rows.get(found.row)?;
-        Some(Neighbour { text: row.text.clone(), label: row.label.clone(), similarity: found.similarity })
-    };
-    found.into_iter().filter_map(neighbour).collect()
-}
-
-fn tell(app: &App, live: &Live, climbed: &Climbed, neighbours: &[Neighbour], request: &str) {
+fn tell(app: &App, live: &Live, climbed: &Climbed, reasons: &Reasons, request: &str) {
     let account = live.account(climbed);
     let json = json!({
         "request": request,
@@ -140,12 +116,13 @@ fn tell(app: &App, live: &Live, climbed: &Climbed, neighbours: &[Neighbour], req
         "baseline_micro_usd": account.all_large,
         "baseline_is_estimated": account.all_large_is_estimated,
         "provenance": live.provenance(),
-        "neighbours": neighbours,
+        "neighbours": reasons.rows,
+        "neighbours_by": reasons.by,
     });
-    app.out().show(&json, |out| show(out, live, climbed, neighbours, request));
+    app.out().show(&json, |out| show(out, live, climbed, reasons, request));
 }
 
-fn show(out: &Output, live: &Live, climbed: &Climbed, neighbours: &[Neighbour], request: &str) {
+fn show(out: &Output, live: &Live, climbed: &Climbed, reasons: &Reasons, request: &str) {
     let by = |model: &sprat_task::ModelId| format!("answered by {model}");
     match (&climbed.answer, &climbed.answered_by, &climbed.own) {
         (Some(answer), Some(model), _) => out.line(format!("{}   ({})", answer.to_line(), by(model))),
@@ -179,16 +156,7 @@ fn show(out: &Output, live: &Live, climbed: &Climbed, neighbours: &[Neighbour], 
         ]);
     }
     out.table(&table);
-    if !neighbours.is_empty() {
-        out.heading("Nearest training rows");
-        let mut table = Table::new([">similar", "label", "text"]);
-        for row in neighbours {
-            let text: String =
-                row.text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(90).collect();
-            table.row([words::share(f64::from(row.similarity)), row.label.clone(), text]);
-        }
-        out.table(&table);
-    }
+    near(out, reasons);
     let account = live.account(climbed);
     let baseline = match (account.all_large, account.all_large_is_estimated) {
         (Some(amount), true) => format!("about {amount}"),
@@ -201,6 +169,25 @@ fn show(out: &Output, live: &Live, climbed: &Climbed, neighbours: &[Neighbour], 
         qualified(live.provenance())
     ));
     out.line(format!("request {request}"));
+}
+
+/// The training rows nearest to what was asked.
+fn near(out: &Output, reasons: &Reasons) {
+    if reasons.rows.is_empty() {
+        return;
+    }
+    out.heading(match &reasons.by {
+        Some(model) => format!("Nearest training rows, as {model} sees them"),
+        None => "Nearest training rows".to_owned(),
+    });
+    let mut table = Table::new([">similar", "label", "text"]);
+    for row in &reasons.rows {
+        let text = row.text.as_deref().unwrap_or("(a captured request, forgotten since)");
+        let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(90).collect();
+        let label = row.label.clone().unwrap_or_else(|| "-".to_owned());
+        table.row([words::share(f64::from(row.similarity)), label, text]);
+    }
+    out.table(&table);
 }
 
 /// Each field that a small model looked for, and how sure it is of it; nothing where the answer is no record.

@@ -1,5 +1,7 @@
 //! `sprat review`: a person labels the rows that help most.
 
+mod said;
+
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -11,8 +13,7 @@ use sprat_learn::rows::columns::Columns;
 use sprat_learn::rows::{ReadOptions, read_unlabelled};
 use sprat_models::retrieval::NeighbourIndex;
 use sprat_store::{Labelled, NewReview, Reason, ReviewRow, Store};
-use sprat_task::problem::list;
-use sprat_task::{Answer, Context, Input, Label, LabelledRow, Problem, Task};
+use sprat_task::{Answer, Context, Input, Kind, LabelledRow, Problem, Task};
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -20,6 +21,7 @@ use crate::live::{Live, Reaching, live};
 use crate::models::Models;
 use crate::output::{Output, words};
 use crate::workspace::{Workspace, shown};
+use said::Said;
 
 /// Label the rows that help most
 #[derive(clap::Args)]
@@ -32,8 +34,9 @@ Examples:
 
 Half of the rows are the unsure ones that stand for many others, three in ten those on which small
 and large disagree, the rest is drawn at random. At the prompt: a number or a label; several
-separated by `|` where the task allows it; s skips, q ends. Every label is kept the moment it is
-given.")]
+separated by `|` where the task allows it; s skips, q ends. Of a task that extracts, each field in
+turn: its value, Enter for what stands in brackets, - where it isn't there; or the whole record as
+JSON. Every label is kept the moment it is given.")]
 pub struct Args {
     /// The task: tasks/TASK.toml
     task: String,
@@ -59,8 +62,10 @@ pub struct Args {
 pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let workspace = app.workspace()?;
     let task = workspace.task(&args.task)?.clone();
-    if !task.kind.has_labels() {
-        return Err(Problem::new(format!("tasks of kind `{}` have no labels to give", task.kind)).into());
+    if !task.kind.has_labels() && task.kind != Kind::Extract {
+        return Err(Problem::new(format!("tasks of kind `{}` have no labels to give", task.kind))
+            .allowed("classify, moderate, extract")
+            .into());
     }
     let store = workspace.store()?;
     if let Some(file) = &args.export {
@@ -172,27 +177,15 @@ fn ask(app: &App, store: &Store, task: &Task) -> Result<u64, Failure> {
     loop {
         let waiting = store.review().next(&task.name, skipped + 1)?;
         let Some(row) = waiting.into_iter().nth(skipped) else { return Ok(given) };
-        show(app.out(), task, &row);
-        loop {
-            app.out().aside("label> ");
-            let _ = std::io::stderr().flush();
-            let Some(Ok(line)) = lines.next() else { return Ok(given) };
-            match read(task, &line) {
-                Said::Quit => return Ok(given),
-                Said::Skip => skipped += 1,
-                Said::Answer(answer) => {
-                    let by = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-                    store
-                        .review()
-                        .label(row.id, &Labelled { answer, by, time_unix_ms: app.now_unix_ms() })?;
-                    given += 1;
-                }
-                Said::Nonsense(problem) => {
-                    app.out().problem(&problem);
-                    continue;
-                }
+        show(app.out(), &row);
+        match said::ask(app.out(), task, &row.row, &mut lines) {
+            Said::Quit => return Ok(given),
+            Said::Skip => skipped += 1,
+            Said::Answer(answer) => {
+                let by = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
+                store.review().label(row.id, &Labelled { answer, by, time_unix_ms: app.now_unix_ms() })?;
+                given += 1;
             }
-            break;
         }
         if app.cancel().is_cancelled() {
             return Ok(given);
@@ -200,54 +193,15 @@ fn ask(app: &App, store: &Store, task: &Task) -> Result<u64, Failure> {
     }
 }
 
-fn show(out: &Output, task: &Task, row: &ReviewRow) {
+fn show(out: &Output, row: &ReviewRow) {
     out.aside(&format!("\n{}\n", words::plain(&row.row.text)));
     let said = |who: &str, answer: &Option<Answer>| {
-        answer.as_ref().map(|answer| format!("{who} says {}", answer.to_line()))
+        answer.as_ref().map(|answer| format!("{who} says {}", words::plain(&answer.to_line())))
     };
     let said: Vec<String> =
         [said("small", &row.row.small), said("large", &row.row.large)].into_iter().flatten().collect();
     if !said.is_empty() {
         out.aside(&format!("  ({})\n", said.join(", ")));
-    }
-    let labels = task.labels.iter().enumerate().map(|(number, label)| format!("{} {label}", number + 1));
-    out.aside(&format!("  {}\n", labels.collect::<Vec<_>>().join("   ")));
-}
-
-enum Said {
-    Answer(Answer),
-    Skip,
-    Quit,
-    Nonsense(Problem),
-}
-
-fn read(task: &Task, line: &str) -> Said {
-    let line = line.trim();
-    match line {
-        "q" | "quit" => return Said::Quit,
-        "s" | "skip" => return Said::Skip,
-        _ => {}
-    }
-    let label = |word: &str| {
-        let by_number = word.parse::<usize>().ok().and_then(|number| task.labels.get(number.checked_sub(1)?));
-        by_number.or_else(|| task.label(word)).cloned().ok_or_else(|| {
-            let names = || task.labels.iter().map(Label::as_str);
-            Problem::new(format!("`{word}` is not one of this task's labels"))
-                .allowed(list(names()))
-                .did_you_mean(word, names())
-        })
-    };
-    let labels: Result<Vec<Label>, Problem> =
-        line.split('|').map(str::trim).filter(|word| !word.is_empty()).map(label).collect();
-    match labels {
-        Err(problem) => Said::Nonsense(problem),
-        Ok(labels) if task.multi => Said::Answer(Answer::labels(labels)),
-        Ok(labels) => match <[Label; 1]>::try_from(labels) {
-            Ok([label]) => Said::Answer(Answer::Label(label)),
-            Err(_) => Said::Nonsense(
-                Problem::new("one label is needed").allowed("a number or a label; s skips, q ends"),
-            ),
-        },
     }
 }
 
@@ -259,7 +213,12 @@ fn export(app: &App, store: &Store, task: &Task, file: &PathBuf) -> Result<(), F
         let row = row?;
         let Some(label) = &row.label else { continue };
         let random = matches!(row.row.reason, Reason::Random | Reason::Audit);
-        let mut line = json!({ "text": row.row.text, "label": label.answer.to_line(), "reason": row.row.reason, "propensity": row.row.propensity });
+        let mut line =
+            json!({ "text": row.row.text, "reason": row.row.reason, "propensity": row.row.propensity });
+        match &label.answer {
+            Answer::Fields(record) => line["fields"] = json!(record),
+            other => line["label"] = json!(other.to_line()),
+        }
         if let Some(large) = &row.row.large {
             line["large"] = json!(large.to_line());
         }

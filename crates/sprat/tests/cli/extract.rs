@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::workspace::Workspace;
 
 /// examples/bookings: invented mail to an invented restaurant.
-fn bookings() -> Workspace {
+pub fn bookings() -> Workspace {
     let example = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/bookings"));
     let workspace = Workspace::empty();
     for file in ["sprat.toml", "tasks/bookings.toml", "rows.jsonl"] {

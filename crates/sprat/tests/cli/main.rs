@@ -16,6 +16,7 @@ mod interrupted;
 mod keys;
 mod models;
 mod provider;
+mod records;
 mod registry;
 mod terminal;
 mod the_loop;

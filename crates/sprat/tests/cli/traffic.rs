@@ -7,7 +7,7 @@ use sprat_task::{Answer, Provenance};
 use crate::workspace::Workspace;
 
 /// The rows of examples/tickets as if they had come in shadow, one a minute, the last one now.
-fn captured(workspace: &Workspace) -> Vec<NewCaptured> {
+pub fn captured(workspace: &Workspace) -> Vec<NewCaptured> {
     let rows = workspace.lines("rows.jsonl");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
     let begun = now - rows.len() as i64 * 60_000;

@@ -21,8 +21,6 @@ mod by_labels;
 mod by_pairs;
 mod choose;
 mod config;
-#[cfg(test)]
-mod experiment;
 mod heads;
 mod held_out;
 mod lbfgs;

@@ -1,5 +1,7 @@
 //! How far is a text from everything that was taught? The nearest training rows by the cosine of their embeddings.
 
+use sprat_task::NearRow;
+
 /// Rows kept at most; spread evenly over all of them where there are more.
 pub const MOST: usize = 10_000;
 /// Rows that vote.
@@ -39,6 +41,19 @@ impl Neighbours {
     pub fn kept(rows: usize) -> Vec<usize> {
         let kept = rows.min(MOST);
         (0..kept).map(|place| place * rows / kept.max(1)).collect()
+    }
+
+    /// The nearest rows, the nearest first, by their places among the so many that were taught.
+    pub fn nearest(&self, vector: &[f32], most: usize, taught: usize) -> Vec<NearRow> {
+        let mut best: Vec<(f32, u32)> = Vec::new();
+        for (place, other) in (0_u32..).zip(self.vectors.chunks_exact(self.width)) {
+            keep_best(&mut best, most, (dot(vector, other), place));
+        }
+        let kept = Self::kept(taught);
+        let near = |(similarity, place): (f32, u32)| {
+            Some(NearRow { row: *kept.get(place as usize)?, similarity: similarity.clamp(-1.0, 1.0) })
+        };
+        best.into_iter().filter_map(near).collect()
     }
 
     /// What the rows that `counts` lets through say; those that carry `out_of_scope` don't make a text familiar.
@@ -99,6 +114,18 @@ mod tests {
         assert!((near.similarity - 0.3).abs() < 1e-6, "{near:?}");
         assert!((near.agreement(|label| label == 1) - 2.0 / 3.0).abs() < 1e-6);
         assert_eq!(neighbours.near(&[1.0, 0.0], None, |_| false), Near::default());
+    }
+
+    #[test]
+    fn the_nearest_rows_are_named_by_their_places_among_all_that_were_taught() {
+        // Every other of twice as many rows as are kept.
+        let mut vectors = vec![0.0; 2 * MOST];
+        (vectors[0], vectors[2 * 7], vectors[2 * 9_999]) = (0.5, -1.0, 1.0);
+        let neighbours = Neighbours { width: 2, vectors, labels: vec![0; MOST] };
+        let near = neighbours.nearest(&[1.0, 0.0], 3, 2 * MOST);
+        let near: Vec<(usize, f32)> = near.iter().map(|near| (near.row, near.similarity)).collect();
+        assert_eq!(near, [(19_998, 1.0), (0, 0.5), (2, 0.0)]);
+        assert!(neighbours.nearest(&[1.0, 0.0], 0, 2 * MOST).is_empty());
     }
 
     #[test]

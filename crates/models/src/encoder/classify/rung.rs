@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::{BoxFuture, join_all};
-use sprat_task::{Attempt, Context, Embed, Input, Label, Model, ModelId, Prediction, Task};
+use sprat_task::{Attempt, Context, Embed, Input, Label, Model, ModelId, Nearest, Prediction, Task};
 
 use super::super::finetune::Objective;
 use super::super::{Checkpoint, Embedder, Encoder, Sharing};
@@ -93,6 +93,20 @@ impl Model for EncoderRung {
     ) -> BoxFuture<'a, Vec<Attempt>> {
         let attempts = inputs.iter().map(|input| self.attempt(cx, &input.text));
         Box::pin(join_all(attempts))
+    }
+
+    fn nearest<'a>(
+        &'a self,
+        cx: &'a Context,
+        input: &'a Input,
+        most: usize,
+    ) -> BoxFuture<'a, Option<Nearest>> {
+        Box::pin(async move {
+            let embedded = self.embedder.embed(cx, &[&input.text]).await.ok()?;
+            let among = usize::try_from(self.learned.header.rows).ok()?;
+            let rows = self.learned.neighbours.nearest(embedded.vectors.first()?, most, among);
+            Some(Nearest { among, rows })
+        })
     }
 
     fn feature_names(&self) -> &'static [&'static str] {

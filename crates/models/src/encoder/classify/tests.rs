@@ -81,10 +81,17 @@ impl Bench {
     }
 }
 
+fn soon() -> Context {
+    Context::until(Instant::now() + Duration::from_secs(30), "r")
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
+}
+
 fn ask(fitted: &Fitted, task: &Task, text: &str) -> Prediction {
-    let cx = Context::until(Instant::now() + Duration::from_secs(30), "r");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let attempts = runtime.block_on(fitted.model.predict(&cx, task, &[Input::new(text)]));
+    let cx = soon();
+    let attempts = runtime().block_on(fitted.model.predict(&cx, task, &[Input::new(text)]));
     attempts[0].prediction().cloned().expect("an answer")
 }
 
@@ -185,6 +192,25 @@ fn what_training_brought_is_counted_on_the_same_rows() {
         let difference = told.tried[4].accuracy - told.tried[before].accuracy;
         let counted = (gain.only_it as f64 - gain.only_other as f64) / gain.rows as f64;
         assert!((difference - counted).abs() < 1e-9, "{gain:?} {difference}");
+    }
+}
+
+#[test]
+fn the_training_rows_nearest_to_a_text_are_those_that_say_the_same() {
+    let (task, rows) = (task(""), rows(260, false));
+    for fine_tune in [FineTune::Never, FineTune::Always] {
+        let fitted = Bench::new(fine_tune).fit(&task, &rows);
+        for row in [0, 100, 259] {
+            let nearest = runtime().block_on(fitted.model.nearest(&soon(), &rows[row].input, 3));
+            let nearest = nearest.expect("it keeps them");
+            assert_eq!((nearest.among, nearest.rows.len()), (rows.len(), 3));
+            assert!(nearest.rows.windows(2).all(|pair| pair[0].similarity >= pair[1].similarity));
+            // Numbers are words that the tiny encoder doesn't know: rows that differ in nothing else are the same to it.
+            let words = |row: usize| rows[row].input.text.trim_end_matches(char::is_numeric);
+            let first = nearest.rows[0];
+            assert_eq!(words(first.row), words(row));
+            assert!(first.similarity > 0.999, "{fine_tune:?}: {first:?}");
+        }
     }
 }
 
