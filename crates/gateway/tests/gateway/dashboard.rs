@@ -193,7 +193,7 @@ async fn before_anything_is_served_the_overview_has_no_empty_figures() {
 
 #[tokio::test]
 async fn where_there_are_no_labels_to_give_nobody_is_asked_for_any() {
-    let fields = "kind = \"extract\"\nlarge = \"large\"\n[[fields]]\nname = \"team\"\ntype = \"text\"\n";
+    let fields = "kind = \"generate\"\nlarge = \"large\"\n";
     let world = World::new();
     queue(&world, &["one"]);
     let serving = serving_of(fields, &world.small, &world.large);
@@ -202,7 +202,7 @@ async fn where_there_are_no_labels_to_give_nobody_is_asked_for_any() {
     let page = look(&world, "/review").await.text;
     assert!(page.contains("No task has labels to give") && !page.contains("/review/tickets"), "{page}");
     let page = look(&world, "/review/tickets").await.text;
-    assert!(page.contains("There are no labels to give"), "{page}");
+    assert!(page.contains("There is nothing to label"), "{page}");
     assert!(page.contains("sprat certify tickets ROWS") && !page.contains("Which label"), "{page}");
 }
 

@@ -122,7 +122,8 @@ fn loss_curve(id: &'static str, title: &'static str, caption: String, passes: &[
             row.push(pass.held_out_accuracy.map_or_else(unknown, percent));
         }
     }
-    Plot { id, title, caption, drawing: Ok(Drawing { svg: plane.into_svg(), head, rows }) }
+    let svg = plane.into_svg();
+    Plot { id, title, caption, drawing: Ok(Drawing { svg, head, rows }) }
 }
 
 #[cfg(test)]

@@ -18,6 +18,15 @@ const FEW_OF_A_LABEL: usize = 20;
 /// Rows up to which it is tried.
 const MOST_ROWS: usize = 2_000;
 
+/// Rows visited, all passes together: a bound on time, a minute or two with a small encoder on two cores, not tuned.
+const VISITS: usize = 1_280;
+/// Fewest and most passes that come of it.
+const PASSES: (usize, usize) = (2, 40);
+/// The largest learning rate.
+const RATE: f32 = 1e-4;
+/// Share of all steps in which the learning rate climbs.
+const WARM_UP: f32 = 0.1;
+
 /// What came of it.
 pub struct ByPairs {
     pub trial: Trial,
@@ -121,21 +130,15 @@ impl Run<'_> {
     }
 
     fn pair_settings(&self) -> Settings {
-        let visits = knob("VISITS", 1280.0) as usize;
-        let passes = (visits / self.rows.len().max(1))
-            .clamp(knob("MINP", 2.0) as usize, knob("MAXP", 40.0) as usize) as u32;
+        let passes = (VISITS / self.rows.len().max(1)).clamp(PASSES.0, PASSES.1) as u32;
         Settings {
             epochs: self.config.epochs.unwrap_or(passes),
             // Nothing is held out that could say it is enough.
             patience: u32::MAX,
-            rate: knob("RATE", 1e-4),
-            warm_up: knob("WARM", 0.1),
+            rate: RATE,
+            warm_up: WARM_UP,
             seed: self.training.seed,
             ..Settings::default()
         }
     }
-}
-
-pub fn knob(name: &str, default: f32) -> f32 {
-    std::env::var(name).ok().and_then(|x| x.parse().ok()).unwrap_or(default)
 }

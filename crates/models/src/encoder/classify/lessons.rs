@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn rare_labels_are_lifted_as_far_as_the_balance_says() {
-        let rows = [[&["a"][..]; 30].as_slice(), &[&["b"]; 6]].concat();
+        let rows: Vec<&[&str]> = [vec![&["a"][..]; 30], vec![&["b"][..]; 6]].concat();
         assert_eq!(weighed(false, &rows, 0.0), [30.0, 6.0, 0.0]);
         let even = weighed(false, &rows, 1.0);
         assert!((even[0] - 18.0).abs() < 1e-3 && (even[1] - 18.0).abs() < 1e-3, "{even:?}");

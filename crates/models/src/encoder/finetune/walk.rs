@@ -216,7 +216,7 @@ impl Walk<'_> {
     fn is_over(&self, place: &Place) -> bool {
         let last = self.settings.stop_after.unwrap_or(self.settings.epochs).min(self.settings.epochs);
         let best = best(&place.curve).map_or(0, |best| best.epoch);
-        let is_enough = place.curve.len() as u32 >= best + self.settings.patience.max(1);
+        let is_enough = place.curve.len() as u32 >= best.saturating_add(self.settings.patience.max(1));
         place.epochs >= last || (is_enough && !place.curve.is_empty())
     }
 
