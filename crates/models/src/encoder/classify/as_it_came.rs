@@ -37,6 +37,7 @@ impl Run<'_> {
         let mut heads = fitting.without(&unseen).ok_or(TrainError::Cancelled)?;
         let head = fitting.on_all(&embeddings, heads.cost, heads.mean()).ok_or(TrainError::Cancelled)?;
         let held_out = self.held_out(&mut heads, &unseen);
+        stage.at(1.0);
         Ok(AsItCame { held_out, heads, head, embeddings })
     }
 

@@ -133,8 +133,6 @@ impl Run<'_> {
         let passes = (VISITS / self.rows.len().max(1)).clamp(PASSES.0, PASSES.1) as u32;
         Settings {
             epochs: self.config.epochs.unwrap_or(passes),
-            // Nothing is held out that could say it is enough.
-            patience: u32::MAX,
             rate: RATE,
             warm_up: WARM_UP,
             seed: self.training.seed,

@@ -42,19 +42,17 @@ impl Deal {
         let labels = (size / ALIKE).clamp(1, self.piles.len().max(1));
         let of_each = size / labels;
         let mut batch: Vec<u32> = Vec::with_capacity(size);
-        for _ in 0..self.piles.len() {
+        // Labels are shuffled again where all were dealt, so that one may come up that was dealt in this very step.
+        for _ in 0..2 * self.piles.len() {
             let room = size - batch.len();
-            // A lone row of a label has nobody to be like; where there is room for two, it still shows what others are not.
+            // A lone row of a label has nobody to be like.
             if room < of_each.min(2) {
                 break;
             }
             let label = self.labels.next(&mut self.random);
             let pile = &mut self.piles[label as usize];
-            for _ in 0..of_each.min(room).min(pile.cards.len()) {
-                let row = pile.next(&mut self.random);
-                if !batch.contains(&row) {
-                    batch.push(row);
-                }
+            for _ in 0..of_each.min(room) {
+                batch.extend(pile.next_but(&batch, &mut self.random));
             }
         }
         batch
@@ -74,6 +72,12 @@ impl Pile {
         }
         self.dealt += 1;
         self.cards[self.dealt - 1]
+    }
+
+    /// The next one that isn't among these.
+    fn next_but(&mut self, these: &[u32], random: &mut fastrand::Rng) -> Option<u32> {
+        // Through what is left of this round, and all of the next.
+        (0..2 * self.cards.len()).map(|_| self.next(random)).find(|card| !these.contains(card))
     }
 }
 

@@ -60,7 +60,7 @@ pub struct Settings {
     pub epochs: u32,
     /// Passes after which it ends, whatever comes; `None` where the held-out rows decide.
     pub stop_after: Option<u32>,
-    /// Passes without a better one after which it ends.
+    /// Passes without a better one on rows held out after which it ends.
     pub patience: u32,
     /// The encoder's largest learning rate.
     pub rate: f32,
