@@ -27,11 +27,14 @@ impl Retention {
     /// Forgets what is older than it may be. Returns how many requests that were.
     pub fn sweep(&self, store: &Store, now_unix_ms: i64) -> Result<u64, StoreError> {
         let mut forgotten = 0;
-        for task in store.captured().tasks()? {
+        let tasks = store.captured().tasks()?.into_iter().chain(store.review().tasks()?);
+        for task in tasks.collect::<std::collections::BTreeSet<_>>() {
             let declared = self.0.iter().find(|(name, _)| *name == task);
             let days = declared.map_or(RETENTION_DAYS, |(_, days)| *days);
             let oldest = now_unix_ms.saturating_sub(i64::from(days) * MS_PER_DAY);
             forgotten += store.captured().forget_before(&task, oldest)?;
+            // What waits for a person's label, or has one, was captured too.
+            store.review().forget_before(&task, oldest)?;
         }
         Ok(forgotten)
     }

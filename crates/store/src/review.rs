@@ -127,7 +127,7 @@ impl Review<'_> {
     pub fn next(&self, task: &TaskName, n: usize) -> Result<Vec<ReviewRow>, StoreError> {
         self.store.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT * FROM review WHERE task = ?1 AND label IS NULL ORDER BY priority DESC, id LIMIT ?2",
+                "SELECT * FROM review WHERE task = ?1 AND label IS NULL AND text <> '' ORDER BY priority DESC, id LIMIT ?2",
             )?;
             read_rows(&mut statement.query((task.as_str(), signed(n as u64)))?)
         })
@@ -138,7 +138,7 @@ impl Review<'_> {
         self.store.read(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT review.* FROM review JOIN (SELECT priority AS passed FROM review WHERE id = ?2)
-                 WHERE task = ?1 AND label IS NULL AND (priority < passed OR (priority = passed AND id > ?2))
+                 WHERE task = ?1 AND label IS NULL AND text <> '' AND (priority < passed OR (priority = passed AND id > ?2))
                  ORDER BY priority DESC, id LIMIT ?3",
             )?;
             read_rows(&mut statement.query((task.as_str(), id, signed(n as u64)))?)
@@ -182,12 +182,57 @@ impl Review<'_> {
         })
     }
 
-    /// The rows that have a label, in the order they were added, in constant memory.
+    /// Forgets the texts of a task's rows that came from requests before a time, in milliseconds since 1970: a row that
+    /// nobody has labelled goes, of the others the label stays, because audits are judged by it, without the words of
+    /// records. They are overwritten in the file. Returns how many rows there were.
+    pub fn forget_before(&self, task: &TaskName, time_unix_ms: i64) -> Result<u64, StoreError> {
+        let task = task.clone();
+        let forgotten = self.store.write(move |connection| {
+            let mut unlabelled = connection.prepare_cached(
+                "DELETE FROM review
+                 WHERE task = ?1 AND time_unix_ms < ?2 AND request IS NOT NULL AND label IS NULL",
+            )?;
+            let gone = unlabelled.execute((task.as_str(), time_unix_ms))?;
+            let mut labelled = connection.prepare_cached(
+                "SELECT id, label FROM review
+                 WHERE task = ?1 AND time_unix_ms < ?2 AND request IS NOT NULL AND text <> ''",
+            )?;
+            let labelled = labelled.query_map((task.as_str(), time_unix_ms), |row| {
+                Ok((row.get::<_, i64>("id")?, row.get::<_, String>("label")?))
+            })?;
+            let labelled: Vec<(i64, String)> = labelled.collect::<Result<_, _>>()?;
+            let mut forget = connection.prepare_cached(
+                "UPDATE review SET text = '', small = NULL, large = NULL, label = ?2 WHERE id = ?1",
+            )?;
+            for (id, label) in &labelled {
+                let label: Answer = from_json("answer", label)?;
+                forget.execute((id, to_json("answer", &label.without_words())?))?;
+            }
+            Ok((gone + labelled.len()) as u64)
+        })?;
+        if forgotten > 0 {
+            self.store.shorten_log()?;
+        }
+        Ok(forgotten)
+    }
+
+    /// The tasks that have rows which came from requests.
+    pub fn tasks(&self) -> Result<Vec<TaskName>, StoreError> {
+        self.store.read(|connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT DISTINCT task FROM review WHERE request IS NOT NULL ORDER BY task")?;
+            let tasks = statement.query_map([], |row| row.get::<_, String>(0))?;
+            Ok(tasks.map(|task| task.map(TaskName::from)).collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The rows that have a label and whose texts are not forgotten, in the order they were added, in constant memory.
     pub fn labelled(&self, task: &TaskName) -> impl Iterator<Item = Result<ReviewRow, StoreError>> + use<> {
         let task = task.clone();
         pages(self.store.clone(), 0, move |connection, after, limit| {
             let mut statement = connection.prepare_cached(
-                "SELECT * FROM review WHERE task = ?1 AND label IS NOT NULL AND id > ?2 ORDER BY id LIMIT ?3",
+                "SELECT * FROM review
+                 WHERE task = ?1 AND label IS NOT NULL AND text <> '' AND id > ?2 ORDER BY id LIMIT ?3",
             )?;
             let mut rows = statement.query((task.as_str(), after, limit as i64))?;
             let mut page = Vec::new();

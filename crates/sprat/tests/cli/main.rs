@@ -20,6 +20,8 @@ mod records;
 mod registry;
 mod terminal;
 mod the_loop;
+#[cfg(feature = "encoder")]
+mod tiny;
 mod traffic;
 mod upstream;
 mod workspace;

@@ -163,7 +163,7 @@ fn feedback_with_a_record_is_kept_beside_the_text_and_nowhere_else() {
         ("req-gone", &["--fields", "{}"], "kept only beside its text"),
     ] {
         let ran = say(request, said);
-        assert!(ran.code == 1 && ran.stderr.contains(part), "{part}: {ran}");
+        assert!(ran.code == 1 && ran.to_string().contains(part), "{part}: {ran}");
     }
     let learned = workspace.sprat(&["learn", "bookings", "--from-traffic"]);
     assert!(learned.stderr.contains("1 row"), "one row teaches nothing: {learned}");

@@ -10,13 +10,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use serde_json::json;
-use sprat_store::{Ending, Store};
-use sprat_task::ReleaseId;
+use sprat_store::Ending;
 
 use crate::client::{Conversation, call, get, post};
 use crate::mock::{Act, End, Gate, Mock, PAID};
 use crate::workspace::Workspace;
-use crate::world::{ARGUMENTS, Gateway, TASK, World, eventually, recorded};
+use crate::world::{ARGUMENTS, Gateway, TASK, World, eventually, news, recorded};
 
 #[test]
 fn what_was_answered_to_its_last_byte_is_recorded_once_after_kill_9() {
@@ -243,13 +242,6 @@ fn said(world: &World, text: &str) -> (String, String) {
     assert_eq!(reply.head.status, 200, "{}", reply.body);
     let answer = reply.json()["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
     (reply.head.header("x-sprat-answered-by").unwrap().to_owned(), answer)
-}
-
-/// Lets the gateway look at everything again: a release that nobody made live is news too.
-fn news(store: &Store, version: u32) {
-    let live = store.registry().release(&ReleaseId { task: "tickets".into(), version: 1 }).unwrap();
-    let id = ReleaseId { version, ..live.id.clone() };
-    store.registry().add(&sprat_task::Release { id, ..live }).unwrap();
 }
 
 #[test]

@@ -6,8 +6,13 @@
 mod client;
 mod clients;
 mod crowd;
+#[cfg(feature = "encoder")]
+mod encoder;
 mod machine;
 mod mock;
+#[cfg(feature = "encoder")]
+#[path = "../cli/tiny.rs"]
+mod tiny;
 mod upstream;
 #[allow(dead_code, unused_imports, unused_macros)] // shared with the tests of the terminal, which use the rest
 #[path = "../cli/workspace.rs"]

@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use sprat_store::{Filter, LedgerEntry, Spend, Store};
+use sprat_task::ReleaseId;
 
 use crate::client::{Conversation, Reply, call, get, post};
 use crate::mock::Mock;
@@ -96,6 +97,13 @@ pub fn recorded(store: &Store, requests: u64) -> Vec<LedgerEntry> {
         there == requests
     });
     store.ledger().latest(None, usize::MAX >> 1).unwrap()
+}
+
+/// Lets the gateway look at everything again: a release that nobody made live is news too.
+pub fn news(store: &Store, version: u32) {
+    let live = store.registry().release(&ReleaseId { task: "tickets".into(), version: 1 }).unwrap();
+    let id = ReleaseId { version, ..live.id.clone() };
+    store.registry().add(&sprat_task::Release { id, ..live }).unwrap();
 }
 
 /// Returns once it is so.

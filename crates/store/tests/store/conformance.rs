@@ -102,14 +102,17 @@ conformance! {
     captured:
         rows_come_back_as_they_were_in_order_and_of_one_task,
         what_is_old_is_forgotten_and_leaves_no_text,
-        what_users_said_stands_beside_the_text_it_was_about;
+        what_users_said_stands_beside_the_text_it_was_about,
+        texts_are_found_by_their_digests_as_long_as_they_are_kept,
+        records_that_people_gave_go_with_their_texts_and_thumbs_stay;
     review:
         the_most_urgent_comes_first,
         a_text_is_queued_once,
         a_row_drawn_at_random_later_counts_as_random,
         a_label_takes_a_row_off_the_queue,
         a_label_that_is_taken_back_puts_the_row_where_it_was,
-        what_was_skipped_is_passed_over;
+        what_was_skipped_is_passed_over,
+        texts_of_requests_are_forgotten_and_labels_stay_without_their_words;
     feedback:
         feedback_stands_beside_the_request,
         feedback_on_an_unknown_request_is_kept_and_said;

@@ -1,5 +1,6 @@
-use sprat_store::{Feedback, NewCaptured};
-use sprat_task::{Confidence, Input, Provenance, Sha256Hex};
+use sprat_store::captured::CapturedText;
+use sprat_store::{Feedback, NewCaptured, Thumb};
+use sprat_task::{Answer, Confidence, Input, Provenance, Sha256Hex};
 
 use super::Backend;
 use crate::samples::{label, tickets};
@@ -100,4 +101,55 @@ pub fn what_users_said_stands_beside_the_text_it_was_about(backend: &dyn Backend
     let labels = store.captured().labels(&tickets()).unwrap();
     let hash = Input::new(row(1).text).hash();
     assert_eq!(labels.into_iter().collect::<Vec<_>>(), [(hash, label("billing"))], "the latest");
+}
+
+pub fn texts_are_found_by_their_digests_as_long_as_they_are_kept(backend: &dyn Backend) {
+    let store = backend.open();
+    let same = |number: i64, text: &str| NewCaptured { text: text.to_owned(), ..row(number) };
+    let unanswered = NewCaptured { large: None, ..same(3, "a") };
+    store.captured().add(vec![same(1, "a"), same(2, "b"), unanswered, same(4, "c")]).unwrap();
+    let hash = |text: &str| Input::new(text).hash();
+    let wanted = ["a", "b", "never"].map(hash).into();
+    let found = |store: &sprat_store::Store| store.captured().texts(&tickets(), &wanted).unwrap();
+    let texts = found(&store);
+    assert_eq!(texts.len(), 2);
+    assert_eq!(
+        texts[&hash("a")],
+        CapturedText { text: "a".to_owned(), large: Some(label("delivery")) },
+        "the one that was answered"
+    );
+    let row = store.captured().of_request(&tickets(), &"r-2".into()).unwrap().unwrap();
+    assert_eq!((row.row.text.as_str(), row.hash), ("b", hash("b")));
+    assert_eq!(store.captured().of_request(&"other".into(), &"r-2".into()).unwrap(), None);
+    store.captured().forget_before(&tickets(), 3_000).unwrap();
+    assert_eq!(found(&store).keys().collect::<Vec<_>>(), [&hash("a")]);
+    assert_eq!(store.captured().of_request(&tickets(), &"r-2".into()).unwrap(), None);
+}
+
+pub fn records_that_people_gave_go_with_their_texts_and_thumbs_stay(backend: &dyn Backend) {
+    let store = backend.open();
+    store.captured().add(vec![row(1), row(2)]).unwrap();
+    let record = Answer::Fields([("name".to_owned(), "Ada".into())].into_iter().collect());
+    let said = |request: &str, thumb, label| Feedback {
+        request: request.into(),
+        thumb,
+        label: Some(label),
+        by: None,
+        time_unix_ms: 9,
+    };
+    for feedback in [
+        said("r-1", Some(Thumb::Down), record.clone()),
+        said("r-1", None, record.clone()),
+        said("r-1", None, label("refund")),
+        said("r-2", None, record.clone()),
+    ] {
+        store.feedback().add(&feedback).unwrap();
+    }
+    store.captured().forget_before(&tickets(), 2_000).unwrap();
+    let left = |request: &str| -> Vec<_> {
+        let left = store.feedback().of_request(&request.into()).unwrap();
+        left.into_iter().map(|said| (said.thumb, said.label)).collect()
+    };
+    assert_eq!(left("r-1"), [(Some(Thumb::Down), None), (None, Some(label("refund")))]);
+    assert_eq!(left("r-2"), [(None, Some(record))]);
 }

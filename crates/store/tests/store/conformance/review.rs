@@ -1,5 +1,5 @@
 use sprat_store::{Labelled, NewReview, Reason, ReviewCounts};
-use sprat_task::Confidence;
+use sprat_task::{Answer, Confidence};
 
 use super::Backend;
 use crate::samples::{label, tickets};
@@ -90,4 +90,28 @@ pub fn what_was_skipped_is_passed_over(backend: &dyn Backend) {
     }
     assert_eq!(seen, ["a", "b", "c", "d"]);
     assert_eq!(store.review().next_after(&tickets(), 999, 9).unwrap(), []);
+}
+
+pub fn texts_of_requests_are_forgotten_and_labels_stay_without_their_words(backend: &dyn Backend) {
+    let store = backend.open();
+    let record = |name: &str| Answer::Fields([("name".to_owned(), name.into())].into_iter().collect());
+    let of_a_file = NewReview { request: None, ..row("of a file", 1.0) };
+    let named = NewReview { small: Some(record("Ada Holm")), ..row("Ada Holm writes", 2.0) };
+    store.review().add(vec![row("waits", 1.0), named, of_a_file.clone()], 5).unwrap();
+    store.review().add(vec![row("later", 0.0)], 50).unwrap();
+    let first = store.review().next(&tickets(), 1).unwrap().remove(0);
+    let label = Labelled { answer: record("Ada Holm"), by: "Bob".to_owned(), time_unix_ms: 6 };
+    store.review().label(first.id, &label).unwrap();
+    assert_eq!(store.review().tasks().unwrap(), [tickets()]);
+    assert_eq!(store.review().forget_before(&tickets(), 50).unwrap(), 2);
+    assert_eq!(store.review().forget_before(&tickets(), 50).unwrap(), 0, "once");
+    let left: Vec<NewReview> =
+        store.review().next(&tickets(), 9).unwrap().into_iter().map(|next| next.row).collect();
+    assert_eq!(left, [of_a_file, row("later", 0.0)]);
+    let kept = store.review().row(first.id).unwrap().unwrap();
+    assert_eq!((kept.row.text.as_str(), kept.row.small), ("", None));
+    assert_eq!(kept.label.unwrap().answer, record("Ada Holm").without_words());
+    assert_eq!(store.review().labelled(&tickets()).count(), 0, "without its text it teaches nothing");
+    store.review().unlabel(first.id).unwrap();
+    assert_eq!(store.review().next(&tickets(), 9).unwrap().len(), 2, "there is nothing to ask about");
 }
