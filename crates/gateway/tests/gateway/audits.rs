@@ -68,14 +68,14 @@ impl Model for Fills {
 }
 
 #[tokio::test]
-async fn an_audited_text_waits_for_a_person_where_it_is_kept_and_there_is_a_label_to_give() {
+async fn an_audited_text_waits_for_a_person_where_it_is_kept_be_it_for_labels_or_for_fields() {
     let fields = "kind = \"extract\"\nlarge = \"large\"\n[[fields]]\nname = \"team\"\ntype = \"enum\"\nvalues = \
                   [\"refund\"]\n";
     let capture = "[capture]\nenabled = true\n";
     for (file, fills, waiting) in [
         (format!("{TASK}{capture}"), false, 1),
         (TASK.to_owned(), false, 0),
-        (format!("{fields}{capture}"), true, 0),
+        (format!("{fields}{capture}"), true, 1),
     ] {
         let world = World::new();
         world.gateway.auditor().set_rate("tickets", 1.0);

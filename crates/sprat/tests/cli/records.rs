@@ -166,7 +166,7 @@ fn feedback_with_a_record_is_kept_beside_the_text_and_nowhere_else() {
         assert!(ran.code == 1 && ran.to_string().contains(part), "{part}: {ran}");
     }
     let learned = workspace.sprat(&["learn", "bookings", "--from-traffic"]);
-    assert!(learned.stderr.contains("1 row"), "one row teaches nothing: {learned}");
+    assert!(learned.stderr.contains("1 labelled row is too few"), "one row teaches nothing: {learned}");
 }
 
 /// Every file of a folder and of the folders in it.

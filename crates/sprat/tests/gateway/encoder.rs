@@ -58,7 +58,7 @@ fn a_ladder_with_an_encoder_answers_small_and_callers_share_its_batches() {
     let world = World::of(learned(&mock, FINE_TUNED), mock);
     let texts = texts();
     let alone: Vec<Reply> = texts.iter().map(|text| ask(&world, text)).collect();
-    for model in ["linear", "encoder", "large"] {
+    for model in ["encoder", "large"] {
         let answered: Vec<&Reply> = alone.iter().filter(|reply| by(reply) == model).collect();
         assert!(!answered.is_empty(), "{model} answers some of {} texts", texts.len());
         for reply in answered {
