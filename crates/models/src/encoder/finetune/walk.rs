@@ -161,11 +161,10 @@ impl Walk<'_> {
             self.pass(lesson, &mut state, &mut lanes, &mut clock)?;
             end_pass(lesson, &mut state);
             if self.is_over(&state.place) {
+                // All that is still of use are the numbers that were best.
                 state.optimiser = Default::default();
-                self.keep(&state, &mut clock);
-            } else if clock.is_due() {
-                self.keep(&state, &mut clock);
             }
+            self.keep(&state, &mut clock);
         }
         let epoch = best(&state.place.curve).map_or(0, |best| best.epoch);
         let parameters = if state.best.is_empty() { state.parameters } else { state.best };
