@@ -193,7 +193,7 @@ impl Judgement<'_> {
                     .iter()
                     .filter_map(|row| texts.get(*row).copied().flatten())
                     .take(EXAMPLES)
-                    .map(|text| cut(text))
+                    .map(cut)
                     .collect(),
             })
             .collect();
