@@ -180,7 +180,9 @@ fn learning_that_was_killed_twice_goes_on_to_the_very_same_release() {
     let (fewest, _) = killed_after(&killed, first + 1);
     assert_eq!(fewest, first, "it went on from there, and didn't begin anew");
     let resumed = made(&killed);
-    for (file, bytes) in &whole {
+    // What each rung said of the rows carries the time it took; the models and calibrators carry none.
+    let is_timeless = |file: &str| file.ends_with(".safetensors") || file.ends_with(".calibrator.json");
+    for (file, bytes) in whole.iter().filter(|(file, _)| is_timeless(file)) {
         assert!(resumed.get(file) == Some(bytes), "{file} is another one");
     }
     assert_eq!(whole.len(), resumed.len());
