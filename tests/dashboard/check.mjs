@@ -1,78 +1,22 @@
 // The dashboard in a real browser: every page in light and dark, on a desk and on a phone, judged by axe-core, with a
 // picture of each; then the keys. `make dashboard-check` runs it; SPRAT names the binary, CHROMIUM the browser.
 
-import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import puppeteer from 'puppeteer-core';
+import { ask, demo, empty, kinds, root, serve, traffic } from './workspaces.mjs';
 
-const here = dirname(fileURLToPath(import.meta.url));
-const root = resolve(here, '../..');
-const sprat = resolve(root, process.env.SPRAT ?? 'target/debug/sprat');
 const chromium = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const pictures = join(root, 'target/dashboard');
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const requests = 200;
 
 const wrong = [];
 const check = (holds, what) => {
   if (!holds) wrong.push(what);
   console.log(`${holds ? 'ok  ' : 'FAIL'} ${what}`);
 };
-
-/** A workspace that `sprat demo` made, with rows to review. */
-function workspace() {
-  const folder = mkdtempSync(join(tmpdir(), 'sprat-dashboard-'));
-  const demo = join(folder, 'demo');
-  const run = (args, cwd) => execFileSync(sprat, args, { cwd, stdio: ['ignore', 'ignore', 'inherit'] });
-  run(['demo', '--dir', demo, '--json'], folder);
-  run(['review', 'tickets', 'stream.jsonl', '-n', '24', '--no-ask', '--json'], demo);
-  return { folder, demo };
-}
-
-/** `sprat serve` on free ports. */
-async function serve(demo) {
-  const server = spawn(sprat, ['serve', '--listen', '127.0.0.1:0', '--management', '127.0.0.1:0', '--json'], {
-    cwd: demo,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const told = await new Promise((resolve, reject) => {
-    let text = '';
-    server.on('exit', () => reject(new Error(`sprat serve ended: ${text}`)));
-    server.stdout.on('data', (chunk) => {
-      text += chunk;
-      try {
-        resolve(JSON.parse(text));
-      } catch {
-        // The rest is still to come.
-      }
-    });
-  });
-  return { server, ...told };
-}
-
-async function ask(base, content) {
-  const body = JSON.stringify({ model: 'tickets', messages: [{ role: 'user', content }] });
-  const reply = await fetch(`${base}/chat/completions`, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
-  await reply.text();
-  return reply.headers.get('x-request-id');
-}
-
-/** Texts of the demo's stream, and some that the authored answers don't know, so that the large model fails; gives one of these. */
-async function traffic(base, demo) {
-  const rows = readFileSync(join(demo, 'stream.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line).text);
-  const texts = rows.slice(0, requests - 4);
-  for (let at = 0; at < 4; at += 1) texts.splice(40 * at + 7, 0, `lorem ipsum ${at}`);
-  let next = 0;
-  const one = async () => {
-    while (next < texts.length) await ask(base, texts[next++]);
-  };
-  await Promise.all(Array.from({ length: 4 }, one));
-  return ask(base, 'dolor sit amet');
-}
 
 const sizes = { desk: { width: 1280, height: 900 }, phone: { width: 360, height: 740, isMobile: true, hasTouch: true } };
 
@@ -194,10 +138,12 @@ async function refreshes(browser, base) {
   await page.click('.lines summary');
   await page.waitForSelector('.lines .why .steps');
   check(true, 'a request of a task opens');
-  const chart = await page.$('.chart');
-  await chart.scrollIntoView();
-  const box = await chart.boundingBox();
-  await page.mouse.move(box.x + box.width - 8, box.y + 80);
+  const plot = await page.$('.chart .u-over');
+  await plot.scrollIntoView();
+  const box = await plot.boundingBox();
+  // In steps: a chart hears a mouse that moves, not one that is there all at once. To the last hour, still inside.
+  await page.mouse.move(box.x + box.width / 2, box.y + 80);
+  await page.mouse.move(box.x + box.width - 3, box.y + 80, { steps: 5 });
   await page.waitForSelector('.tip:not([hidden])');
   check(/with Sprat: \$/.test(await page.$eval('.tip:not([hidden])', (tip) => tip.textContent)), 'a chart tells its numbers');
   await page.screenshot({ path: join(pictures, 'task-open-desk-light.png'), fullPage: true });
@@ -215,28 +161,69 @@ async function withoutScripts(browser, base) {
   await page.close();
 }
 
+/** What `sprat serve --shadow` shows, before and after there is anything to show. */
+async function inShadow(browser, folder) {
+  await serve(folder, ['--shadow'], async ({ clients, base }) => {
+    await look(browser, base, 'shadow-unseen', '/tasks/tickets');
+    await traffic(clients, folder, 60);
+    // What was watched is kept within a second.
+    await new Promise((done) => setTimeout(done, 2_500));
+    await look(browser, base, 'shadow-overview', '/');
+    await look(browser, base, 'shadow-task', '/tasks/tickets');
+    const page = await browser.newPage();
+    await page.goto(`${base}/tasks/tickets`, { waitUntil: 'networkidle2' });
+    const told = await page.$eval('[aria-labelledby="shadow-heading"]', (section) => section.innerText);
+    check(/about \$/.test(told), `a task in shadow says what it would have saved: ${told.replace(/\s+/g, ' ')}`);
+    await page.close();
+  });
+}
+
+async function everyKind(browser, folder) {
+  await serve(folder, [], async ({ clients, base }) => {
+    for (const [task, text] of [['comments', 'cheap offer in the garden'], ['bookings', 'table for 5 on 24/12/2026']]) {
+      await ask(clients, text, task);
+    }
+    for (const [name, path] of [['kinds', '/'], ['moderation', '/tasks/comments'], ['extraction', '/tasks/bookings'], ['untaught', '/tasks/untaught']]) {
+      await look(browser, base, name, path);
+    }
+    await look(browser, base, 'review-nothing', '/review/bookings');
+    await look(browser, base, 'review-several', '/review/comments');
+  });
+}
+
+async function nothing(browser, folder) {
+  await serve(folder, [], async ({ base }) => {
+    for (const [name, path] of [['empty', '/'], ['empty-requests', '/requests'], ['empty-review', '/review']]) {
+      await look(browser, base, name, path);
+    }
+  });
+}
+
 async function main() {
   mkdirSync(pictures, { recursive: true });
-  const { folder, demo } = workspace();
-  const { server, base_url: clients, management_url: base } = await serve(demo);
+  const folder = mkdtempSync(join(tmpdir(), 'sprat-dashboard-'));
   let browser;
   try {
     browser = await puppeteer.launch({ executablePath: chromium, args: ['--no-sandbox', '--disable-gpu'] });
-    if (process.env.EMPTY) await look(browser, base, 'empty', '/');
-    const failed = await traffic(clients, demo);
-    await look(browser, base, 'overview', '/');
-    await look(browser, base, 'task', '/tasks/tickets');
-    await look(browser, base, 'requests', '/requests');
-    await look(browser, base, 'request', `/requests/${failed}`);
-    await look(browser, base, 'review-tasks', '/review');
-    await look(browser, base, 'review', '/review/tickets');
-    await walk(browser, base);
-    await listens(browser, base, clients);
-    await refreshes(browser, base);
-    await withoutScripts(browser, base);
+    await nothing(browser, empty(folder));
+    await everyKind(browser, kinds(folder));
+    const shop = demo(folder);
+    await serve(shop, [], async ({ clients, base }) => {
+      const failed = await traffic(clients, shop, 200);
+      await look(browser, base, 'overview', '/');
+      await look(browser, base, 'task', '/tasks/tickets');
+      await look(browser, base, 'requests', '/requests');
+      await look(browser, base, 'request', `/requests/${failed}`);
+      await look(browser, base, 'review-tasks', '/review');
+      await look(browser, base, 'review', '/review/tickets');
+      await walk(browser, base);
+      await listens(browser, base, clients);
+      await refreshes(browser, base);
+      await withoutScripts(browser, base);
+    });
+    await inShadow(browser, shop);
   } finally {
     await browser?.close();
-    server.kill('SIGINT');
     rmSync(folder, { recursive: true, force: true });
   }
   console.log(wrong.length === 0 ? `all is well; pictures in ${pictures}` : `${wrong.length} wrong`);

@@ -62,6 +62,7 @@ struct TaskPage {
     /// The cheapest single model, as the chart names it.
     single: Option<String>,
     quality: Option<QualityLine>,
+    has_large: bool,
     figures: Vec<Figure>,
     models: Vec<ModelLine>,
     changes: Vec<Change>,
@@ -151,6 +152,7 @@ impl TaskPage {
             savings: both(&serving.task, &served, spent_beside, &evidence),
             single: single.map(|(model, _)| format!("{} alone", shown(model))),
             quality: evidence.quality.as_ref().map(quality),
+            has_large: serving.task.large().is_some(),
             figures: figures(&served),
             models: models.into_iter().map(|model| ModelLine::of(model, release.as_ref())).collect(),
             changes: changes(store, serving)?,

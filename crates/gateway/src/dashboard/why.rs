@@ -151,7 +151,7 @@ fn told(step: &Step, threshold: Option<Option<f64>>) -> Told {
         tokens: step
             .usage
             .tokens
-            .map(|tokens| format!("{} in, {} out", count(tokens.input), count(tokens.output))),
+            .map(|tokens| format!("{} tokens in, {} out", count(tokens.input), count(tokens.output))),
     }
 }
 

@@ -265,4 +265,5 @@ async fn a_task_without_a_large_model_is_not_compared_with_one() {
     let world = World::serving(|serving| serving.task.last = Last::People);
     let page = text(&look(&world, "/tasks/tickets").await.text);
     assert!(page.contains("nothing to compare: the task has no large model"), "{page}");
+    assert!(!page.contains("How good the whole is beside"), "{page}");
 }
