@@ -186,7 +186,8 @@ async function everyKind(browser, folder) {
     for (const [name, path] of [['kinds', '/'], ['moderation', '/tasks/comments'], ['extraction', '/tasks/bookings'], ['untaught', '/tasks/untaught']]) {
       await look(browser, base, name, path);
     }
-    await look(browser, base, 'review-nothing', '/review/bookings');
+    await look(browser, base, 'review-nothing', '/review/untaught');
+    await look(browser, base, 'review-record', '/review/bookings');
     await look(browser, base, 'review-several', '/review/comments');
   });
 }

@@ -35,6 +35,9 @@ export function kinds(folder) {
   const bookings = join(root, 'examples/bookings');
   copyFileSync(join(bookings, 'tasks/bookings.toml'), join(workspace, 'tasks/bookings.toml'));
   run(['learn', 'bookings', join(bookings, 'rows.jsonl'), '--json'], workspace);
+  const mails = readFileSync(join(bookings, 'rows.jsonl'), 'utf8').trim().split('\n').slice(0, 6).map((line) => JSON.parse(line));
+  writeFileSync(join(workspace, 'mails.jsonl'), lines(mails.map(({ text }) => ({ text }))));
+  run(['review', 'bookings', 'mails.jsonl', '-n', '3', '--no-ask', '--json'], workspace);
   const untaught = 'kind = "classify"\nlabels = ["billing", "refund"]\nlast = "people"\n';
   writeFileSync(join(workspace, 'tasks/untaught.toml'), untaught);
   writeFileSync(join(workspace, 'tasks/comments.toml'), COMMENTS);

@@ -13,7 +13,7 @@ use sprat_learn::rows::columns::Columns;
 use sprat_learn::rows::{ReadOptions, read_unlabelled};
 use sprat_models::retrieval::NeighbourIndex;
 use sprat_store::{Labelled, NewReview, Reason, ReviewRow, Store};
-use sprat_task::{Answer, Context, Input, Kind, LabelledRow, Problem, Task};
+use sprat_task::{Answer, Context, Input, LabelledRow, Problem, Task};
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -62,7 +62,7 @@ pub struct Args {
 pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let workspace = app.workspace()?;
     let task = workspace.task(&args.task)?.clone();
-    if !task.kind.has_labels() && task.kind != Kind::Extract {
+    if !task.kind.is_reviewable() {
         return Err(Problem::new(format!("tasks of kind `{}` have no labels to give", task.kind))
             .allowed("classify, moderate, extract")
             .into());

@@ -77,6 +77,6 @@ pub(super) fn declared(source: &str) -> String {
 pub(super) fn missing() -> String {
     format!(
         "No encoder is on this machine, so the ladder is a linear model alone. `sprat models pull {REPOSITORY}` fetches one \
-         (90 MB), and the next demo has it as a second rung."
+         (90 MB), as does `make minilm` in the repository, and the next demo has it as a second rung."
     )
 }
