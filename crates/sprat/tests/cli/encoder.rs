@@ -87,6 +87,28 @@ fn ask_shows_the_training_rows_that_the_encoder_sees_nearest_and_their_words_whe
 }
 
 #[test]
+fn an_encoder_taught_by_pairs_answers_and_what_that_brought_is_told() {
+    let workspace = workspace("fine_tune = \"contrastive\"\n");
+    let ran = workspace.sprat(&["learn", "tickets", "rows.jsonl"]);
+    assert_eq!(ran.code, 0, "{ran}");
+    for part in [
+        "the encoder fine-tuned by pairs",
+        "points over the head over the encoder as it came (95% interval",
+        "points over the linear model alone",
+    ] {
+        assert!(ran.stdout.contains(part), "{part}: {ran}");
+    }
+    let learned = learn(&workspace).json();
+    let told = &learned["evidence"]["rungs"][1]["told"];
+    assert_eq!(told["pair_passes"].as_array().unwrap().len(), 2);
+    let gains = told["gains"].as_array().unwrap();
+    assert_eq!(gains.len(), 2, "over the encoder as it came, and over the linear model");
+    let report = workspace.read(learned["report"].as_str().unwrap());
+    assert!(report.contains("What training brought") && report.contains("Loss while fine-tuning by pairs"));
+    assert_eq!(workspace.sprat(&["ask", "tickets", "where is my money"]).code, 0);
+}
+
+#[test]
 fn a_base_model_that_changed_makes_the_release_stale_and_small_answers_stop() {
     let workspace = workspace(FROZEN);
     assert_eq!(learn(&workspace).code, 0);
@@ -187,4 +209,22 @@ fn learning_that_was_killed_twice_goes_on_to_the_very_same_release() {
     }
     assert_eq!(whole.len(), resumed.len());
     assert!(!killed.path(".sprat/releases/tickets/.unfinished").exists(), "gone with the end of the work");
+}
+
+#[test]
+fn pairs_that_were_killed_half_way_go_on_to_the_very_same_encoder() {
+    let setting = "fine_tune = \"contrastive\"\n";
+    let artifact = "encoder.encoder.safetensors";
+    let whole = made(&workspace(setting)).remove(artifact).unwrap();
+    let killed = workspace(setting);
+    let mut child = killed.start(&["learn", "tickets", "rows.jsonl", "--json"]);
+    let state = killed.path(".sprat/releases/tickets/.unfinished/encoder.pairs-0.safetensors");
+    while passes(&state).is_none() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    child.kill().unwrap(); // SIGKILL
+    child.wait().unwrap();
+    assert!(made(&killed).remove(artifact).unwrap() == whole);
+    assert!(!state.exists(), "gone with the end of the work");
 }
