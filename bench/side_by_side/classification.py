@@ -56,7 +56,7 @@ def of_set(folder: Path, found: data.DataSet) -> dict:
 
 def fitted_on_all(workspace, found, labels, train: Path, devtest: Path) -> list[str]:
     task = workspace.task("all", found, labels, 0.05)
-    answers = sprat.asked([sprat.example("linear_answers"), task, devtest, train])["answers"]
+    answers = sprat.asked([sprat.example("rung_answers"), "linear", task, devtest, train])["answers"]
     return [answer if answer is not None else "" for answer in answers]
 
 

@@ -12,7 +12,7 @@ from .data import DataSet, Rows, write_csv
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", "target"))
 WORK = Path("target/bench")
 EXAMPLES = {
-    "sprat-learn": ["split_rows", "certify_scores", "certify_recall", "linear_answers", "tagger_spans"],
+    "sprat-learn": ["split_rows", "certify_scores", "certify_recall", "rung_answers", "tagger_spans"],
     "sprat-models": ["encoder_speed", "encoder_steps", "linear_speed"],
 }
 

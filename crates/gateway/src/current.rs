@@ -57,7 +57,7 @@ impl Current {
         let generation = loader.generation()?;
         let deployed = loader.load().await?;
         for trouble in &deployed.troubles {
-            tracing::warn!("{trouble}");
+            tracing::error!("{trouble}");
         }
         self.exchange(generation, deployed);
         Ok(())

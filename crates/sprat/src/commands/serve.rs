@@ -10,8 +10,10 @@ use sprat_task::Problem;
 
 use crate::app::App;
 use crate::failure::Failure;
+use crate::models::Models;
 use crate::output::words;
 use crate::service::Service;
+use crate::workspace::Workspace;
 
 /// Serve the tasks and models of the workspace to OpenAI clients
 #[derive(clap::Args)]
@@ -51,6 +53,7 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let now = app.now_unix_ms();
     let keys = store.keys().all()?.iter().filter(|key| key.is_good(now)).count();
     reachable(addresses, keys)?;
+    large_models_open(&workspace)?;
     allow_many_connections();
     let server = workspace.config.server;
     let settings = Settings {
@@ -107,6 +110,13 @@ fn reachable(addresses: Addresses, keys: usize) -> Result<(), Problem> {
         .hint("`sprat keys create NAME` makes a key"));
     }
     Ok(())
+}
+
+/// A server whose tasks can't reach their large model would turn away what small models can't prove: better told to who
+/// starts it than to who asks it. Other models that can't be opened are told on stderr, and not served.
+fn large_models_open(workspace: &Workspace) -> Result<(), Failure> {
+    let models = Models::open(workspace)?;
+    workspace.tasks.values().try_for_each(|(task, _)| models.large(task, &[]).map(drop))
 }
 
 fn release(serving: &Serving) -> Option<String> {

@@ -192,14 +192,20 @@ fn promise(
 ) -> Result<(Status, String, String), Failure> {
     let name = &task.name;
     let Some(certificate) = certificate else {
+        let has_traffic = task.capture.enabled && store.captured().count(name)? > 0;
         let next = match store.registry().releases(name)?.first() {
             Some(newest) if newest.certificate.allows_small_answers() => {
                 format!("sprat promote {name} {} makes the newest release live", newest.id.version)
             }
             Some(newest) => {
                 let Certificate { status, .. } = newest.certificate;
-                format!("{} is {status}; {}", newest.id, next_step(task, &newest.certificate))
+                let step = match status {
+                    Status::Underpowered if has_traffic => more_traffic(task, newest.certificate.more_labels),
+                    _ => next_step(task, &newest.certificate),
+                };
+                format!("{} is {status}; {step}", newest.id)
             }
+            None if has_traffic => format!("sprat learn {name} --from-traffic"),
             None => format!("sprat learn {name} ROWS"),
         };
         return Ok((Status::None, "nothing is live; no small model answers".to_owned(), next));
@@ -209,6 +215,16 @@ fn promise(
         now.status = Status::Stale;
     }
     Ok((now.status, now.sentence(), next_step(task, &now)))
+}
+
+/// Calls label themselves where they are kept: nobody need label rows by hand.
+fn more_traffic(task: &Task, more: Option<u64>) -> String {
+    let settles = more.map(|more| format!("about {} more calls would settle it; ", words::count(more)));
+    format!(
+        "{}sprat serve --shadow learns from calls as they come, sprat learn {} --from-traffic at once",
+        settles.unwrap_or_default(),
+        task.name
+    )
 }
 
 fn show(out: &Output, standing: &Standing) {

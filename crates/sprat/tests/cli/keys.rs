@@ -101,6 +101,18 @@ fn the_secret_is_its_owner_s_alone_and_the_key_is_nowhere() {
 }
 
 #[test]
+fn nothing_is_served_without_the_key_of_a_tasks_large_model() {
+    let config = "[models.large]\nkind = \"remote\"\nprovider = \"openai\"\nmodel = \"gpt-5-mini\"\n\
+                  api_key = { env = \"OPENAI_API_KEY\" }\n";
+    let workspace =
+        Workspace::with(config, "kind = \"classify\"\nlabels = [\"a\", \"b\"]\nlarge = \"large\"\n");
+    let ran = workspace.sprat(&["serve", "--listen", "127.0.0.1:0", "--management", "127.0.0.1:0"]);
+    assert_eq!(ran.code, 1, "{ran}");
+    assert!(ran.stderr.contains("the key of model `large` is missing"), "{ran}");
+    assert!(ran.stderr.contains("OPENAI_API_KEY is not set") && ran.stderr.contains("sprat doctor"), "{ran}");
+}
+
+#[test]
 fn an_address_that_others_reach_is_refused_without_a_key() {
     let workspace = workspace();
     let listen = ["serve", "--management", "127.0.0.1:0", "--listen", "192.0.2.1:7077"];
@@ -108,7 +120,7 @@ fn an_address_that_others_reach_is_refused_without_a_key() {
     let operators = ["serve", "--listen", "127.0.0.1:0", "--management", "192.0.2.1:7078"];
     assert_eq!(workspace.sprat(&["keys", "create", "web"]).code, 0);
     shows!("serving others the management", workspace.sprat(&operators));
-    let ran = workspace.sprat(&listen);
+    let ran = workspace.run(workspace.command(&listen).env("OPENAI_API_KEY", "sk-unused"));
     // Nobody has that address (RFC 5737): with a key it is tried, and the machine refuses.
     assert!(ran.code == 2 && ran.stderr.contains("can't listen on 192.0.2.1:7077"), "{ran}");
 }

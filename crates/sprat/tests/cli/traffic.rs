@@ -63,6 +63,25 @@ fn shadow_traffic_certifies_agreement_with_the_large_model_on_its_latest_request
     );
 }
 
+#[test]
+fn a_task_that_learns_from_traffic_asks_for_more_of_it_and_for_nobodys_labels() {
+    let workspace = Workspace::tickets();
+    let task = workspace.read("tasks/tickets.toml");
+    workspace.write("tasks/tickets.toml", format!("{task}\n[capture]\nenabled = true\n"));
+    let next =
+        || workspace.sprat(&["status", "--json"]).json()["tasks"][0]["next"].as_str().unwrap().to_owned();
+    assert_eq!(next(), "sprat learn tickets ROWS");
+    let mut rows = captured(&workspace);
+    rows.truncate(700);
+    workspace.store().captured().add(rows).unwrap();
+    assert_eq!(next(), "sprat learn tickets --from-traffic");
+    assert_eq!(workspace.sprat(&["learn", "tickets", "--from-traffic"]).code, 0);
+    let next = next();
+    assert!(next.starts_with("tickets@1 is underpowered; "), "{next}");
+    assert!(next.contains("sprat serve --shadow learns from calls as they come"), "{next}");
+    assert!(!next.contains("label about"), "{next}");
+}
+
 fn words(number: usize) -> String {
     sprat_task::certificate::count(number as u64)
 }
