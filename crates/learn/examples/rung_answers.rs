@@ -7,7 +7,6 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use futures::executor::block_on;
 use serde_json::json;
 use sprat_learn::curate::curate;
 use sprat_learn::observe::ask;
@@ -39,7 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let fitted = trainer(rung).fit(&training, &task, &rows, &folds, &folder);
     let inputs: Vec<Input> =
         read(std::slice::from_ref(asked))?.rows.into_iter().map(|row| row.input).collect();
-    let answers = fitted.map(|fitted| block_on(ask(fitted.model.as_ref(), &task, &inputs, |_| {})));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let answers = fitted.map(|fitted| runtime.block_on(ask(fitted.model.as_ref(), &task, &inputs, |_| {})));
     std::fs::remove_dir_all(&folder)?;
     let line = |attempt: &sprat_task::Attempt| attempt.prediction().map(|said| said.answer.to_line());
     let answers: Vec<Option<String>> = answers?.iter().map(line).collect();
