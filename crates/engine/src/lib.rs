@@ -1,0 +1,13 @@
+//! Small language models on this machine: what is said between the process that runs one and the process that asks it.
+//!
+//! | question | module |
+//! |---|---|
+//! | What is asked and answered, and in which bytes? | [`protocol`] |
+//! | Is a file a model that can be run, and what does it need? | [`gguf`] |
+//! | How does one network serve many requests at once? | [`work`] |
+//! | Is there a model small enough for a test? | [`tiny`] |
+
+pub mod gguf;
+pub mod protocol;
+pub mod tiny;
+pub mod work;

@@ -1,0 +1,120 @@
+//! What can an engine answer?
+
+use serde::{Deserialize, Serialize};
+
+/// One message of the engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Report {
+    /// The model is there.
+    Loaded(Loaded),
+    /// The model can't be loaded, in a sentence; the engine leaves.
+    NotLoaded(String),
+    /// The labels' scores.
+    Scored(Scored),
+    /// The next piece of an answer.
+    Text {
+        /// Whose.
+        id: u64,
+        /// The piece: whole characters.
+        text: String,
+    },
+    /// The end of an answer.
+    Ended {
+        /// Whose.
+        id: u64,
+        /// Why it ended.
+        end: End,
+        /// Tokens read.
+        read: u32,
+        /// Log-probability of each token written.
+        written: Vec<f32>,
+    },
+    /// No answer.
+    Refused {
+        /// To what.
+        id: u64,
+        /// Why.
+        why: Refusal,
+    },
+    /// A prompt can't be used; so isn't any text that names it.
+    NoPrompt {
+        /// Which.
+        prompt: u64,
+        /// Why.
+        why: Refusal,
+    },
+    /// It is at work, and not stuck: said at least each second between two pieces of work.
+    Alive,
+}
+
+/// What was loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Loaded {
+    /// [`HELLO`](super::HELLO) of the engine.
+    pub hello: String,
+    /// Tokens that all requests together can look back on.
+    pub context: u32,
+    /// Threads it computes on.
+    pub threads: u32,
+    /// How long loading took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// How well each label fits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scored {
+    /// To what.
+    pub id: u64,
+    /// Of each label, in the prompt's order: its log-likelihood, in nats, summed over its tokens.
+    pub log_likelihoods: Vec<f32>,
+    /// Tokens of each label.
+    pub tokens: Vec<u32>,
+    /// Tokens read: the text's and what follows it, without the prompt that was kept.
+    pub read: u32,
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// The model said so.
+    Model,
+    /// A stop string came.
+    Stop,
+    /// It reached the most tokens asked for.
+    MostTokens,
+    /// There is no more room to look back on.
+    Context,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// It is longer than the model can look back on.
+    #[error("{tokens} tokens, and the model has room for {room}")]
+    TooLong {
+        /// Tokens it has.
+        tokens: u64,
+        /// Tokens there is room for.
+        room: u64,
+    },
+    /// Too many wait already.
+    #[error("too many requests wait")]
+    Full,
+    /// It came too late.
+    #[error("no answer before the deadline")]
+    Late,
+    /// Nobody wants it any more.
+    #[error("cancelled")]
+    Cancelled,
+    /// What was asked can't be answered; the sentence says why.
+    #[error("{0}")]
+    Bad(String),
+    /// The model failed at it; the sentence says how.
+    #[error("{0}")]
+    Failed(String),
+}

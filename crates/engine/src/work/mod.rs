@@ -1,0 +1,27 @@
+//! The engine's work: many requests at once over one network, a batch at a time.
+//!
+//! | question | file |
+//! |---|---|
+//! | What must a network be able to do? | `network.rs` |
+//! | Whose turn is it, and is there room? | `schedule.rs` |
+//! | What is the same for many texts? | `prompt.rs` |
+//! | How well does each label fit? | `score.rs` |
+//! | What follows a text? | `generate.rs`, `sample.rs`, `speech.rs` |
+//! | How do orders come in, and reports go out? | `serve.rs` |
+//!
+//! All of it is Rust that knows nothing of llama.cpp, and is tested over a network that can be reckoned by hand.
+
+mod generate;
+mod network;
+mod prompt;
+mod sample;
+mod schedule;
+mod score;
+mod serve;
+mod speech;
+#[cfg(test)]
+mod tests;
+
+pub use network::{Network, Piece, Sequence, Token};
+pub use schedule::Scheduler;
+pub use serve::serve;

@@ -1,0 +1,473 @@
+//! Whose turn is it, and is there room? Requests wait in line until there is room for all that they may need; those at work
+//! share each batch evenly, so that a long one doesn't hold up the short ones.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::generate::Writing;
+use super::network::{Network, Piece, Sequence};
+use super::prompt::Prepared;
+use super::score::{Next, Scoring};
+use crate::protocol::{Generate, Order, Refusal, Report, Score};
+
+/// Everything that one network is asked.
+pub struct Scheduler<N> {
+    network: N,
+    prompts: BTreeMap<u64, Kept>,
+    waiting: VecDeque<Waiting>,
+    most_waiting: usize,
+    jobs: Vec<Job>,
+    /// Who is first in the next batch.
+    turn: usize,
+    free: Vec<Sequence>,
+    /// Counts up whenever a prompt is used: the least was used longest ago.
+    clock: u64,
+}
+
+/// A prompt, and where its beginning is remembered.
+struct Kept {
+    prompt: Arc<Prepared>,
+    sequence: Option<Sequence>,
+    used: u64,
+}
+
+struct Waiting {
+    order: Work,
+    until: Instant,
+}
+
+enum Work {
+    Score(Score),
+    Generate(Generate),
+}
+
+impl Work {
+    fn id(&self) -> u64 {
+        match self {
+            Self::Score(score) => score.id,
+            Self::Generate(generate) => generate.id,
+        }
+    }
+}
+
+/// A request at work.
+struct Job {
+    id: u64,
+    until: Instant,
+    kind: Kind,
+    pending: VecDeque<Piece>,
+    /// Tokens that are kept free for it.
+    room: usize,
+    /// The prompt it goes on from.
+    prompt: Option<u64>,
+    ended: bool,
+}
+
+enum Kind {
+    Score(Scoring),
+    Generate(Writing),
+}
+
+impl Job {
+    fn sequences(&self) -> Vec<Sequence> {
+        match &self.kind {
+            Kind::Score(scoring) => scoring.sequences().to_vec(),
+            Kind::Generate(writing) => vec![writing.sequence()],
+        }
+    }
+}
+
+/// Whether a request can begin.
+enum Begun {
+    Yes,
+    NotYet,
+    Refused(Refusal),
+}
+
+impl<N: Network> Scheduler<N> {
+    /// Over one network; more than `most_waiting` requests in line are refused.
+    pub fn new(network: N, most_waiting: usize) -> Self {
+        let free = (0..network.sequences()).rev().collect();
+        let (prompts, waiting, jobs) = (BTreeMap::new(), VecDeque::new(), Vec::new());
+        Self { network, prompts, waiting, most_waiting, jobs, turn: 0, free, clock: 0 }
+    }
+
+    /// What it works with.
+    #[cfg(test)]
+    pub fn network(&self) -> &N {
+        &self.network
+    }
+
+    /// Whether nothing is to be done.
+    pub fn is_idle(&self) -> bool {
+        self.jobs.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Takes an order that came at `now`.
+    pub fn take(&mut self, order: Order, now: Instant, say: &mut dyn FnMut(Report)) {
+        let (work, within_ms) = match order {
+            Order::Load(_) => return,
+            Order::Prompt(prompt) => {
+                match Prepared::of(&prompt, &self.network)
+                    .and_then(|prepared| self.fits(&prepared).map(|()| prepared))
+                {
+                    Ok(prepared) => self.keep(prompt.prompt, prepared),
+                    Err(why) => say(Report::NoPrompt { prompt: prompt.prompt, why }),
+                }
+                return;
+            }
+            Order::Cancel(id) => return self.cancel(id, say),
+            Order::Score(score) => {
+                let within_ms = score.within_ms;
+                (Work::Score(score), within_ms)
+            }
+            Order::Generate(generate) => {
+                let within_ms = generate.within_ms;
+                (Work::Generate(generate), within_ms)
+            }
+        };
+        if self.waiting.len() >= self.most_waiting {
+            return say(Report::Refused { id: work.id(), why: Refusal::Full });
+        }
+        // A deadline beyond what a clock can say is a day away.
+        let day = Duration::from_secs(24 * 60 * 60);
+        let until = now + Duration::from_millis(within_ms).min(day);
+        self.waiting.push_back(Waiting { order: work, until });
+    }
+
+    /// One batch; `now` gives the time.
+    ///
+    /// # Errors
+    /// The network failed in a way that leaves nothing to rely on: the engine has to begin anew.
+    pub fn step(&mut self, now: impl Fn() -> Instant, say: &mut dyn FnMut(Report)) -> Result<(), String> {
+        self.drop_late(now(), say)?;
+        self.admit(&now, say)?;
+        let (batch, owners) = self.next_batch();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut rows: Vec<(usize, Heard)> = Vec::new();
+        let (network, jobs) = (&mut self.network, &mut self.jobs);
+        // The network is busy while it hands out rows, and a writing asks it what tokens mean: rows are kept for those.
+        network.compute(&batch, &mut |place, logits| {
+            let owner = owners[place];
+            let heard = match &mut jobs[owner].kind {
+                Kind::Score(scoring) => Heard::Next(scoring.hear(logits)),
+                Kind::Generate(_) => Heard::Logits(logits.to_vec()),
+            };
+            rows.push((owner, heard));
+        })?;
+        for (owner, heard) in rows {
+            self.go_on(owner, heard, say)?;
+        }
+        self.clear_ended()
+    }
+
+    /// A prompt that no text fits behind is of no use.
+    fn fits(&self, prompt: &Prepared) -> Result<(), Refusal> {
+        let tokens = prompt.before.len() + prompt.after.len() + 1;
+        let room = self.network.room().saturating_sub(prompt.most_beginnings());
+        let reach = self.network.reach().saturating_sub(prompt.longest_label());
+        let room = room.min(reach);
+        if tokens > room {
+            return Err(Refusal::TooLong { tokens: tokens as u64, room: room as u64 });
+        }
+        let needed = usize::from(prompt.most_sequences()) + 2;
+        match needed > usize::from(self.network.sequences()) {
+            true => Err(Refusal::Bad(format!(
+                "labels need {needed} sequences, and there are {}",
+                self.network.sequences()
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    fn keep(&mut self, number: u64, prompt: Prepared) {
+        let same = self.prompts.get(&number).is_some_and(|kept| *kept.prompt == prompt);
+        if same {
+            return;
+        }
+        if let Some(Kept { sequence: Some(sequence), .. }) = self.prompts.get(&number) {
+            // Requests at work have their own sequences, which remember it still.
+            let sequence = *sequence;
+            if self.network.forget(sequence).is_ok() {
+                self.free.push(sequence);
+            }
+        }
+        self.prompts.insert(number, Kept { prompt: Arc::new(prompt), sequence: None, used: self.clock });
+    }
+
+    fn cancel(&mut self, id: u64, say: &mut dyn FnMut(Report)) {
+        let before = self.waiting.len();
+        self.waiting.retain(|waiting| waiting.order.id() != id);
+        let mut found = self.waiting.len() < before;
+        for job in self.jobs.iter_mut().filter(|job| job.id == id && !job.ended) {
+            job.ended = true;
+            found = true;
+        }
+        if found {
+            say(Report::Refused { id, why: Refusal::Cancelled });
+        }
+    }
+
+    fn drop_late(&mut self, now: Instant, say: &mut dyn FnMut(Report)) -> Result<(), String> {
+        self.waiting.retain(|waiting| {
+            let in_time = now < waiting.until;
+            if !in_time {
+                say(Report::Refused { id: waiting.order.id(), why: Refusal::Late });
+            }
+            in_time
+        });
+        for job in self.jobs.iter_mut().filter(|job| now >= job.until && !job.ended) {
+            job.ended = true;
+            say(Report::Refused { id: job.id, why: Refusal::Late });
+        }
+        self.clear_ended()
+    }
+
+    /// Lets those begin for whom there is room, in the order in which they came.
+    fn admit(&mut self, now: &impl Fn() -> Instant, say: &mut dyn FnMut(Report)) -> Result<(), String> {
+        while let Some(Waiting { order, until }) = self.waiting.pop_front() {
+            let begun = match &order {
+                Work::Score(score) => self.begin_score(score, until, now, say)?,
+                Work::Generate(generate) => self.begin_generate(generate, until)?,
+            };
+            match begun {
+                Begun::Yes => {}
+                Begun::Refused(why) => say(Report::Refused { id: order.id(), why }),
+                Begun::NotYet => {
+                    self.waiting.push_front(Waiting { order, until });
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_score(
+        &mut self,
+        score: &Score,
+        until: Instant,
+        now: &impl Fn() -> Instant,
+        say: &mut dyn FnMut(Report),
+    ) -> Result<Begun, String> {
+        let Some(prompt) = self.prompts.get(&score.prompt).map(|kept| kept.prompt.clone()) else {
+            return Ok(Begun::Refused(Refusal::Bad(format!("there is no prompt {}", score.prompt))));
+        };
+        let text = self.network.tokens(&score.text, false, false);
+        let own = text.len() + prompt.after.len();
+        if own == 0 {
+            return Ok(Begun::Refused(Refusal::Bad("an empty text, and nothing follows it".to_owned())));
+        }
+        let room = own + prompt.most_beginnings();
+        let whole = prompt.before.len() + own + prompt.longest_label();
+        if prompt.before.len() + room > self.network.room() || whole > self.network.reach() {
+            let room = self.network.room().min(self.network.reach()) as u64;
+            return Ok(Begun::Refused(Refusal::TooLong { tokens: whole as u64, room }));
+        }
+        let needed = usize::from(prompt.most_sequences()) + 1;
+        if !self.make_room(room, needed, Some(score.prompt))? {
+            return Ok(Begun::NotYet);
+        }
+        self.remember(score.prompt, now, say)?;
+        let Some(from) = self.prompts.get(&score.prompt).and_then(|kept| kept.sequence) else {
+            return Ok(Begun::NotYet);
+        };
+        let sequences: Vec<Sequence> = (0..needed).filter_map(|_| self.free.pop()).collect();
+        self.network.fork(from, sequences[0])?;
+        let (scoring, pieces) = Scoring::begin(score.id, prompt, &text, sequences);
+        let (kind, prompt) = (Kind::Score(scoring), Some(score.prompt));
+        self.jobs.push(Job { id: score.id, until, kind, pending: pieces.into(), room, prompt, ended: false });
+        Ok(Begun::Yes)
+    }
+
+    fn begin_generate(&mut self, order: &Generate, until: Instant) -> Result<Begun, String> {
+        let text = self.network.tokens(&order.text, true, true);
+        let limit = self.network.room().min(self.network.reach());
+        if text.is_empty() {
+            return Ok(Begun::Refused(Refusal::Bad(
+                "an empty text has nothing that could follow it".to_owned(),
+            )));
+        }
+        if text.len() >= limit {
+            return Ok(Begun::Refused(Refusal::TooLong {
+                tokens: text.len() as u64,
+                room: limit as u64 - 1,
+            }));
+        }
+        let room = (text.len() + order.most_tokens as usize).min(limit);
+        if !self.make_room(room, 1, None)? {
+            return Ok(Begun::NotYet);
+        }
+        let Some(sequence) = self.free.pop() else { return Ok(Begun::NotYet) };
+        let (writing, pieces) = Writing::begin(order, &text, room, sequence);
+        let kind = Kind::Generate(writing);
+        self.jobs.push(Job {
+            id: order.id,
+            until,
+            kind,
+            pending: pieces.into(),
+            room,
+            prompt: None,
+            ended: false,
+        });
+        Ok(Begun::Yes)
+    }
+
+    /// Whether there is room for a request and for the prompt that it goes on from. Prompts that nobody is using make way,
+    /// the one used longest ago first.
+    fn make_room(&mut self, room: usize, sequences: usize, prompt: Option<u64>) -> Result<bool, String> {
+        loop {
+            let own =
+                prompt.and_then(|prompt| self.prompts.get(&prompt)).filter(|kept| kept.sequence.is_none());
+            let tokens = room + own.map_or(0, |kept| kept.prompt.before.len());
+            let sequences = sequences + usize::from(own.is_some());
+            if self.used() + tokens <= self.network.room() && sequences <= self.free.len() {
+                return Ok(true);
+            }
+            let in_use = |number: &u64| self.jobs.iter().any(|job| job.prompt == Some(*number));
+            let idle = self.prompts.iter().filter(|(number, kept)| {
+                kept.sequence.is_some() && prompt != Some(**number) && !in_use(number)
+            });
+            let Some((number, _)) = idle.min_by_key(|(_, kept)| kept.used) else { return Ok(false) };
+            let number = *number;
+            self.forget_prompt(number)?;
+        }
+    }
+
+    fn forget_prompt(&mut self, number: u64) -> Result<(), String> {
+        if let Some(sequence) = self.prompts.get_mut(&number).and_then(|kept| kept.sequence.take()) {
+            self.network.forget(sequence)?;
+            self.free.push(sequence);
+        }
+        Ok(())
+    }
+
+    /// Tokens that are remembered or kept free.
+    fn used(&self) -> usize {
+        let kept = self.prompts.values().filter(|kept| kept.sequence.is_some());
+        kept.map(|kept| kept.prompt.before.len()).sum::<usize>()
+            + self.jobs.iter().map(|job| job.room).sum::<usize>()
+    }
+
+    /// Computes a prompt's beginning, unless it is remembered.
+    fn remember(
+        &mut self,
+        number: u64,
+        now: &impl Fn() -> Instant,
+        say: &mut dyn FnMut(Report),
+    ) -> Result<(), String> {
+        self.clock += 1;
+        let Some(kept) = self.prompts.get_mut(&number) else { return Ok(()) };
+        kept.used = self.clock;
+        if kept.sequence.is_some() {
+            return Ok(());
+        }
+        let Some(sequence) = self.free.pop() else { return Ok(()) };
+        let pieces = (0..).zip(&kept.prompt.before).map(|(position, token)| Piece {
+            token: *token,
+            position,
+            sequences: vec![sequence],
+            wanted: false,
+        });
+        let pieces: Vec<Piece> = pieces.collect();
+        let mut said = now();
+        for batch in pieces.chunks(self.network.batch()) {
+            self.network.compute(batch, &mut |_, _| {})?;
+            if now().duration_since(said) > Duration::from_millis(500) {
+                say(Report::Alive);
+                said = now();
+            }
+        }
+        kept.sequence = Some(sequence);
+        Ok(())
+    }
+
+    /// Pieces of those at work, evenly, with the place of each one's owner.
+    fn next_batch(&mut self) -> (Vec<Piece>, Vec<usize>) {
+        let (mut batch, mut owners, mut rows) = (Vec::new(), Vec::new(), 0);
+        let count = self.jobs.len();
+        if count == 0 {
+            return (batch, owners);
+        }
+        let most = self.network.batch();
+        let share = (most / count).max(1);
+        // Once round with an even share for each, and once more for what is left over.
+        for most_each in [share, most] {
+            for place in 0..count {
+                let owner = (self.turn + place) % count;
+                let pending = &mut self.jobs[owner].pending;
+                for _ in 0..most_each {
+                    let Some(piece) = pending.front() else { break };
+                    let more = usize::from(piece.wanted);
+                    if batch.len() >= most || rows + more > self.network.rows() {
+                        break;
+                    }
+                    rows += more;
+                    batch.extend(pending.pop_front());
+                    owners.push(owner);
+                }
+            }
+        }
+        self.turn = (self.turn + 1) % count;
+        (batch, owners)
+    }
+
+    /// What a request does with what it heard.
+    fn go_on(&mut self, owner: usize, heard: Heard, say: &mut dyn FnMut(Report)) -> Result<(), String> {
+        let job = &mut self.jobs[owner];
+        if job.ended {
+            return Ok(());
+        }
+        let failed = match (heard, &mut job.kind) {
+            (Heard::Next(Ok(Next::Wait)), _) => None,
+            (Heard::Next(Ok(Next::Labels { forked, pieces })), Kind::Score(scoring)) => {
+                for sequence in forked {
+                    self.network.forget(sequence)?;
+                    self.network.fork(scoring.text_sequence(), sequence)?;
+                }
+                job.pending.extend(pieces);
+                None
+            }
+            (Heard::Next(Ok(Next::Done(report))), _) => {
+                job.ended = true;
+                say(report);
+                None
+            }
+            (Heard::Logits(logits), Kind::Generate(writing)) => match writing.hear(&logits, &self.network) {
+                Ok((reports, piece)) => {
+                    reports.into_iter().for_each(say);
+                    job.ended = piece.is_none();
+                    job.pending.extend(piece);
+                    return Ok(());
+                }
+                Err(why) => Some(why),
+            },
+            (Heard::Next(Err(why)), _) => Some(why),
+            _ => Some("a row that nobody asked for".to_owned()),
+        };
+        if let Some(why) = failed {
+            job.ended = true;
+            say(Report::Refused { id: job.id, why: Refusal::Failed(why) });
+        }
+        Ok(())
+    }
+
+    fn clear_ended(&mut self) -> Result<(), String> {
+        for job in self.jobs.iter().filter(|job| job.ended) {
+            for sequence in job.sequences() {
+                self.network.forget(sequence)?;
+                self.free.push(sequence);
+            }
+        }
+        self.jobs.retain(|job| !job.ended);
+        Ok(())
+    }
+}
+
+/// What came of a row.
+enum Heard {
+    Next(Result<Next, String>),
+    Logits(Vec<f32>),
+}

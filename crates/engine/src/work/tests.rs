@@ -1,0 +1,496 @@
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::prompt::Prepared;
+use super::sample::{draw, log_sum};
+use super::speech::Speech;
+use super::*;
+use crate::protocol::{End, Generate, Order, Prompt, Refusal, Report, Sampling, Score};
+
+/// What the reckoning network ends with.
+const END: Token = 2;
+/// Tokens it knows: end and the like, then bytes.
+const VOCABULARY: usize = 3 + 256;
+
+/// A network that can be reckoned by hand: what may follow depends on every token before, and on nothing else. It breaks
+/// off where the scheduler asks for what llama.cpp would abort at.
+struct Reckoning {
+    room: usize,
+    batch: usize,
+    memory: HashMap<Sequence, Vec<Token>>,
+    batches: Vec<usize>,
+}
+
+impl Reckoning {
+    fn new(room: usize, batch: usize) -> Self {
+        Self { room, batch, memory: HashMap::new(), batches: Vec::new() }
+    }
+
+    fn logits(before: &[Token]) -> Vec<f32> {
+        let seed = before.iter().fold(7_u64, |seed, token| {
+            seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(*token as u64 + 1)
+        });
+        let mut draw = fastrand::Rng::with_seed(seed);
+        (0..VOCABULARY).map(|_| draw.f32() * 8.0).collect()
+    }
+}
+
+impl Network for Reckoning {
+    fn room(&self) -> usize {
+        self.room
+    }
+
+    fn reach(&self) -> usize {
+        self.room
+    }
+
+    fn batch(&self) -> usize {
+        self.batch
+    }
+
+    fn sequences(&self) -> Sequence {
+        80
+    }
+
+    fn tokens(&self, text: &str, begins: bool, _: bool) -> Vec<Token> {
+        begins.then_some(1).into_iter().chain(text.bytes().map(|byte| Token::from(byte) + 3)).collect()
+    }
+
+    fn bytes(&self, token: Token) -> Vec<u8> {
+        u8::try_from(token - 3).into_iter().collect()
+    }
+
+    fn is_end(&self, token: Token) -> bool {
+        token == END
+    }
+
+    fn fork(&mut self, from: Sequence, to: Sequence) -> Result<(), String> {
+        assert!(self.memory.get(&to).is_none_or(Vec::is_empty), "{to} remembers something");
+        let remembered = self.memory.get(&from).cloned().unwrap_or_default();
+        self.memory.insert(to, remembered);
+        Ok(())
+    }
+
+    fn forget(&mut self, sequence: Sequence) -> Result<(), String> {
+        self.memory.remove(&sequence);
+        Ok(())
+    }
+
+    fn compute(&mut self, batch: &[Piece], row: &mut dyn FnMut(usize, &[f32])) -> Result<(), String> {
+        assert!(
+            !batch.is_empty() && batch.len() <= self.batch,
+            "{} in a batch of {}",
+            batch.len(),
+            self.batch
+        );
+        self.batches.push(batch.len());
+        for (place, piece) in batch.iter().enumerate() {
+            for sequence in &piece.sequences {
+                let remembered = self.memory.entry(*sequence).or_default();
+                assert_eq!(remembered.len(), piece.position as usize, "a gap in sequence {sequence}");
+                remembered.push(piece.token);
+            }
+            if piece.wanted {
+                row(place, &Self::logits(&self.memory[&piece.sequences[0]]));
+            }
+        }
+        // What several sequences share counts once: as many different beginnings as there are.
+        let mut beginnings: Vec<&[Token]> = Vec::new();
+        for remembered in self.memory.values() {
+            beginnings.extend((1..=remembered.len()).map(|length| &remembered[..length]));
+        }
+        beginnings.sort_unstable();
+        beginnings.dedup();
+        assert!(
+            beginnings.len() <= self.room,
+            "{} remembered, and there is room for {}",
+            beginnings.len(),
+            self.room
+        );
+        Ok(())
+    }
+}
+
+/// What a label's log-likelihood is, reckoned token by token from the very beginning.
+fn by_hand(before: &str, text: &str, after: &str, label: &str) -> f32 {
+    let network = Reckoning::new(0, 0);
+    let mut tokens = network.tokens(&format!("{before}{text}{after}"), true, false);
+    let mut sum = 0.0;
+    for token in network.tokens(label, false, false) {
+        let logits = Reckoning::logits(&tokens);
+        sum += logits[token as usize] - log_sum(&logits).unwrap();
+        tokens.push(token);
+    }
+    sum
+}
+
+fn prompt(number: u64, labels: &[&str]) -> Prompt {
+    let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+    Prompt { prompt: number, before: format!("prompt {number}: "), after: "\nLabel:".to_owned(), labels }
+}
+
+fn score(id: u64, number: u64, text: &str) -> Order {
+    Order::Score(Score { id, prompt: number, text: text.to_owned(), within_ms: 60_000 })
+}
+
+fn generate(id: u64, text: &str, most_tokens: u32) -> Generate {
+    let sampling = Sampling { temperature: 1.0, top_p: 1.0, seed: id };
+    Generate { id, text: text.to_owned(), most_tokens, stop: vec![], sampling, within_ms: 60_000 }
+}
+
+/// Takes all orders at once, and works until nothing is left.
+fn run(scheduler: &mut Scheduler<Reckoning>, orders: Vec<Order>) -> Vec<Report> {
+    let (mut reports, now) = (Vec::new(), Instant::now());
+    orders.into_iter().for_each(|order| scheduler.take(order, now, &mut |report| reports.push(report)));
+    for _ in 0..10_000 {
+        if scheduler.is_idle() {
+            return reports;
+        }
+        scheduler.step(|| now, &mut |report| reports.push(report)).unwrap();
+    }
+    panic!("never done: {reports:?}")
+}
+
+fn written(reports: &[Report], wanted: u64) -> (String, Option<(End, usize)>) {
+    let mut text = String::new();
+    let mut ended = None;
+    for report in reports {
+        match report {
+            Report::Text { id, text: piece } if *id == wanted => text += piece,
+            Report::Ended { id, end, written, .. } if *id == wanted => ended = Some((*end, written.len())),
+            _ => {}
+        }
+    }
+    (text, ended)
+}
+
+const LABELS: [&str; 6] = [" card lost", " card stolen", " c", " refund", " x", " card"];
+
+#[test]
+fn labels_scored_together_score_as_each_would_by_itself() {
+    let texts = ["where is it", "", "my card is gone, please help", "a"];
+    for batch in [1, 3, 16, 512] {
+        let mut scheduler = Scheduler::new(Reckoning::new(600, batch), 10);
+        let mut orders = vec![Order::Prompt(prompt(5, &LABELS))];
+        orders.extend(texts.iter().enumerate().map(|(id, text)| score(id as u64, 5, text)));
+        let reports = run(&mut scheduler, orders);
+        assert_eq!(reports.len(), texts.len());
+        for report in reports {
+            let Report::Scored(scored) = report else { panic!("{report:?}") };
+            for (label, found) in LABELS.iter().zip(&scored.log_likelihoods) {
+                let expected = by_hand("prompt 5: ", texts[scored.id as usize], "\nLabel:", label);
+                assert!(
+                    (found - expected).abs() < 1e-3,
+                    "batches of {batch}: {label}: {found} for {expected}"
+                );
+            }
+            assert_eq!(scored.tokens, LABELS.map(|label| label.len() as u32));
+        }
+    }
+}
+
+#[test]
+fn more_labels_than_are_computed_together_score_the_same() {
+    let labels: Vec<String> = (0..90).map(|number| format!(" label {number}")).collect();
+    let names: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let mut scheduler = Scheduler::new(Reckoning::new(900, 64), 10);
+    let reports = run(&mut scheduler, vec![Order::Prompt(prompt(1, &names)), score(0, 1, "text")]);
+    let [Report::Scored(scored)] = reports.as_slice() else { panic!("{reports:?}") };
+    for (label, found) in labels.iter().zip(&scored.log_likelihoods) {
+        let expected = by_hand("prompt 1: ", "text", "\nLabel:", label);
+        assert!((found - expected).abs() < 1e-3, "{label}: {found} for {expected}");
+    }
+}
+
+#[test]
+fn a_prompt_is_computed_once_and_what_labels_share_too() {
+    let mut scheduler = Scheduler::new(Reckoning::new(600, 512), 10);
+    run(&mut scheduler, vec![Order::Prompt(prompt(1, &[" ab", " ac"])), score(0, 1, "text")]);
+    let network = &scheduler.network().batches;
+    // The prompt with its beginning; the text and what follows it; then " " and " a", which both labels go on from.
+    assert_eq!(network, &["prompt 1: ".len() + 1, "text\nLabel:".len(), 2]);
+    run(&mut scheduler, vec![score(1, 1, "more")]);
+    assert_eq!(scheduler.network().batches[3..], ["more\nLabel:".len(), 2]);
+}
+
+#[test]
+fn what_is_written_beside_others_is_what_would_be_written_alone() {
+    let ask = |id: u64| Order::Generate(generate(id, &format!("question {id}"), 12));
+    let alone = |id| {
+        let reports = run(&mut Scheduler::new(Reckoning::new(400, 32), 10), vec![ask(id)]);
+        written(&reports, id)
+    };
+    let mut scheduler = Scheduler::new(Reckoning::new(400, 32), 10);
+    let mut orders = vec![Order::Prompt(prompt(1, &LABELS))];
+    orders.extend((0..6).map(ask));
+    orders.push(score(100, 1, "beside"));
+    let reports = run(&mut scheduler, orders);
+    for id in 0..6 {
+        assert_eq!(written(&reports, id), alone(id), "{id}");
+    }
+    assert!(reports.iter().any(|report| matches!(report, Report::Scored(scored) if scored.id == 100)));
+}
+
+#[test]
+fn a_short_request_is_not_held_up_by_a_long_one() {
+    let mut scheduler = Scheduler::new(Reckoning::new(2_000, 64), 10);
+    let long = Order::Generate(generate(1, &"long ".repeat(200), 500));
+    let reports =
+        run(&mut scheduler, vec![Order::Prompt(prompt(1, &[" a", " b"])), long, score(2, 1, "short")]);
+    assert!(matches!(&reports[0], Report::Scored(scored) if scored.id == 2), "{:?}", reports.first());
+}
+
+#[test]
+fn one_that_is_longer_than_there_is_room_for_is_refused_at_once() {
+    let mut scheduler = Scheduler::new(Reckoning::new(64, 16), 10);
+    let long = "x".repeat(64);
+    let reports = run(
+        &mut scheduler,
+        vec![
+            Order::Prompt(prompt(1, &[" a", " b"])),
+            score(1, 1, &long),
+            Order::Generate(generate(2, &long, 1)),
+            Order::Prompt(Prompt { before: long.clone(), ..prompt(3, &[" a"]) }),
+            Order::Prompt(prompt(4, &[])),
+            score(5, 9, "no such prompt"),
+            score(6, 1, "still answered"),
+        ],
+    );
+    let why = |wanted: u64| {
+        reports.iter().find_map(|report| match report {
+            Report::Refused { id, why } if *id == wanted => Some(why.clone()),
+            Report::NoPrompt { prompt, why } if *prompt == wanted => Some(why.clone()),
+            _ => None,
+        })
+    };
+    assert!(matches!(why(1), Some(Refusal::TooLong { .. })), "{reports:?}");
+    assert!(matches!(why(2), Some(Refusal::TooLong { tokens: 65, room: 63 })), "{reports:?}");
+    assert!(matches!(why(3), Some(Refusal::TooLong { .. })), "{reports:?}");
+    assert_eq!(why(4), Some(Refusal::Bad("a prompt without labels".to_owned())));
+    assert_eq!(why(5), Some(Refusal::Bad("there is no prompt 9".to_owned())));
+    assert!(matches!(reports.last(), Some(Report::Scored(scored)) if scored.id == 6), "{reports:?}");
+}
+
+#[test]
+fn prompts_that_nobody_uses_make_way_and_come_back() {
+    let mut scheduler = Scheduler::new(Reckoning::new(70, 16), 10);
+    for round in 0..3 {
+        for number in 0..4 {
+            let reports = run(
+                &mut scheduler,
+                vec![Order::Prompt(prompt(number, &[" a", " bc"])), score(round, number, "some text")],
+            );
+            let [Report::Scored(scored)] = reports.as_slice() else { panic!("{reports:?}") };
+            let expected = by_hand(&format!("prompt {number}: "), "some text", "\nLabel:", " bc");
+            assert!((scored.log_likelihoods[1] - expected).abs() < 1e-3);
+        }
+    }
+}
+
+#[test]
+fn more_than_may_wait_are_refused_and_the_others_answered() {
+    let mut scheduler = Scheduler::new(Reckoning::new(200, 16), 3);
+    let orders = (0..5).map(|id| Order::Generate(generate(id, "text", 2))).collect();
+    let reports = run(&mut scheduler, orders);
+    let full =
+        reports.iter().filter(|report| matches!(report, Report::Refused { why: Refusal::Full, .. })).count();
+    let ended = reports.iter().filter(|report| matches!(report, Report::Ended { .. })).count();
+    assert_eq!((full, ended), (2, 3));
+}
+
+#[test]
+fn what_is_late_or_cancelled_is_dropped_in_line_and_at_work() {
+    let mut scheduler = Scheduler::new(Reckoning::new(100, 4), 10);
+    let start = Instant::now();
+    let mut reports = Vec::new();
+    let long = |id, within_ms| Order::Generate(Generate { within_ms, ..generate(id, "text", 90) });
+    for order in [long(1, 1_000), long(2, 2_000), long(3, 9_000), long(4, 9_000)] {
+        scheduler.take(order, start, &mut |report| reports.push(report));
+    }
+    // There is room for one at a time.
+    scheduler.step(|| start, &mut |report| reports.push(report)).unwrap();
+    scheduler.take(Order::Cancel(3), start, &mut |report| reports.push(report));
+    let later = start + Duration::from_millis(2_000);
+    scheduler.step(|| later, &mut |report| reports.push(report)).unwrap();
+    let refused: Vec<(u64, &Refusal)> = reports
+        .iter()
+        .filter_map(|report| match report {
+            Report::Refused { id, why } => Some((*id, why)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(refused, [(3, &Refusal::Cancelled), (2, &Refusal::Late), (1, &Refusal::Late)]);
+    scheduler.take(Order::Cancel(4), later, &mut |report| reports.push(report));
+    scheduler.step(|| later, &mut |report| reports.push(report)).unwrap();
+    assert!(scheduler.is_idle());
+}
+
+#[test]
+fn an_answer_that_runs_out_of_room_says_so() {
+    let mut scheduler = Scheduler::new(Reckoning::new(20, 16), 10);
+    let reports = run(&mut scheduler, vec![Order::Generate(generate(1, "0123456789", 500))]);
+    let (_, ended) = written(&reports, 1);
+    // The beginning, ten tokens read, and room for nine more.
+    assert!(matches!(ended, Some((End::Context, 9)) | Some((End::Model, _))), "{ended:?}");
+}
+
+#[test]
+fn labels_that_run_into_what_stands_before_them_keep_their_own_tokens() {
+    let network = Reckoning::new(100, 10);
+    let prepared = Prepared::of(&prompt(1, &[" ab", " ac", " b"]), &network).unwrap();
+    assert_eq!(prepared.after, network.tokens("\nLabel:", false, false));
+    assert_eq!(prepared.labels[0], network.tokens(" ab", false, false));
+    assert_eq!(prepared.groups[0].beginnings.len(), 2, "` ` and ` a`");
+}
+
+#[test]
+fn the_likeliest_token_is_taken_without_temperature_and_the_first_of_equals() {
+    let draw = |logits: &[f32]| draw(logits, &Sampling::GREEDY, &mut fastrand::Rng::with_seed(1));
+    let (token, log_probability) = draw(&[0.0, 2.0, 1.0, 2.0]).unwrap();
+    assert_eq!(token, 1);
+    // 2 - ln(1 + 2 e^2 + e)
+    assert!((log_probability - (2.0 - 18.496_394_f32.ln())).abs() < 1e-5, "{log_probability}");
+    assert_eq!(draw(&[f32::NAN, f32::NAN]), None);
+    assert_eq!(draw(&[f32::NEG_INFINITY]), None);
+    assert_eq!(draw(&[]), None);
+}
+
+#[test]
+fn tokens_are_drawn_as_often_as_they_are_likely() {
+    let logits = [0.1_f32, 0.6, 0.3].map(f32::ln);
+    let shares = |sampling: Sampling| {
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut counts = [0.0; 3];
+        (0..20_000).for_each(|_| {
+            counts[draw(&logits, &sampling, &mut random).unwrap().0 as usize] += 1.0 / 20_000.0
+        });
+        counts
+    };
+    let check = |temperature, top_p, expected: [f64; 3]| {
+        let found = shares(Sampling { temperature, top_p, seed: 0 });
+        for (found, expected) in found.iter().zip(expected) {
+            // Four standard errors of 20,000 draws at most.
+            assert!((found - expected).abs() < 0.0142, "{temperature} {top_p}: {found} for {expected}");
+        }
+    };
+    check(1.0, 1.0, [0.1, 0.6, 0.3]);
+    check(0.5, 1.0, [0.01 / 0.46, 0.36 / 0.46, 0.09 / 0.46]);
+    check(1.0, 0.8, [0.0, 0.6 / 0.9, 0.3 / 0.9]);
+    check(1.0, 0.5, [0.0, 1.0, 0.0]);
+    check(1.0, 0.0, [0.0, 1.0, 0.0]);
+}
+
+#[test]
+fn an_answer_ends_before_its_stop_string_and_shows_nothing_of_it() {
+    let check = |stops: &[&str], pieces: &[&str], expected: (&str, bool)| {
+        let stops: Vec<String> = stops.iter().map(|stop| (*stop).to_owned()).collect();
+        let mut speech = Speech::new(&stops);
+        let (mut shown, mut stopped) = (String::new(), false);
+        for piece in pieces {
+            let (text, stops) = speech.hear(piece.as_bytes());
+            shown += &text;
+            stopped |= stops;
+        }
+        assert_eq!((shown.as_str(), stopped), expected, "{stops:?} {pieces:?}");
+    };
+    check(&["\n\n"], &["one\n", "\ntwo"], ("one", true));
+    check(&["\n\n"], &["one\n", "two"], ("one\ntwo", false));
+    check(&["END", "E"], &["the ", "END"], ("the ", true));
+    check(&["aab"], &["aa", "ab"], ("a", true));
+    check(&["END"], &["the EN"], ("the ", false));
+    check(&[""], &["text"], ("text", false));
+}
+
+#[test]
+fn halves_of_characters_wait_for_the_other_half() {
+    let mut speech = Speech::new(&[]);
+    let euro = "€".as_bytes();
+    assert_eq!(speech.hear(&euro[..1]).0, "");
+    assert_eq!(speech.hear(&euro[1..2]).0, "");
+    assert_eq!(speech.hear(&euro[2..]).0, "€");
+    assert_eq!(speech.hear(b"a\xffb").0, "a\u{fffd}b");
+    assert_eq!(speech.hear(b"\xff\xe2\x82").0, "\u{fffd}");
+    assert_eq!(speech.finish(), "\u{fffd}");
+}
+
+#[cfg(unix)]
+mod over_a_socket {
+    use std::os::unix::net::UnixStream;
+    use std::thread::{JoinHandle, spawn};
+
+    use super::*;
+    use crate::protocol::{self, FrameError, HELLO, Load, Loaded};
+
+    /// An engine over the reckoning network; who asks it, and what became of it.
+    fn engine() -> (UnixStream, JoinHandle<Result<(), String>>) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let served = spawn(move || {
+            let output = theirs.try_clone().unwrap();
+            serve(theirs, output, |load| match load.file.ends_with("none.gguf") {
+                true => Err("none.gguf can't be read".to_owned()),
+                false => {
+                    let (hello, context) = (HELLO.to_owned(), load.context);
+                    let loaded = Loaded { hello, context, threads: load.threads, took_ms: 0 };
+                    Ok((Reckoning::new(context as usize, 32), loaded))
+                }
+            })
+        });
+        (ours, served)
+    }
+
+    fn load(file: &str) -> Order {
+        Order::Load(Load { hello: HELLO.to_owned(), file: file.into(), context: 400, threads: 1, waiting: 8 })
+    }
+
+    fn say(engine: &mut UnixStream, order: &Order) {
+        protocol::write(engine, order).unwrap();
+    }
+
+    fn hear(engine: &mut UnixStream) -> Result<Report, FrameError> {
+        protocol::read(engine)
+    }
+
+    #[test]
+    fn orders_are_answered_until_the_other_side_leaves() {
+        let (mut engine, served) = engine();
+        say(&mut engine, &load("model.gguf"));
+        assert!(matches!(hear(&mut engine).unwrap(), Report::Loaded(loaded) if loaded.context == 400));
+        say(&mut engine, &Order::Prompt(prompt(1, &LABELS)));
+        for id in 0..20 {
+            say(&mut engine, &score(id, 1, "a text"));
+            let Report::Scored(scored) = hear(&mut engine).unwrap() else { panic!("no score") };
+            assert_eq!((scored.id, scored.log_likelihoods.len()), (id, LABELS.len()));
+        }
+        // A refused prompt is told at once, also where nothing else is to be done.
+        say(&mut engine, &Order::Prompt(prompt(2, &[])));
+        assert!(matches!(hear(&mut engine).unwrap(), Report::NoPrompt { prompt: 2, .. }));
+        drop(engine);
+        assert_eq!(served.join().unwrap(), Ok(()));
+    }
+
+    #[test]
+    fn a_model_that_cant_be_loaded_is_told_and_the_engine_leaves() {
+        let (mut engine, served) = engine();
+        say(&mut engine, &load("none.gguf"));
+        assert_eq!(hear(&mut engine).unwrap(), Report::NotLoaded("none.gguf can't be read".to_owned()));
+        assert!(matches!(hear(&mut engine), Err(FrameError::Closed)));
+        assert_eq!(served.join().unwrap(), Ok(()));
+    }
+
+    #[test]
+    fn another_version_is_sent_away_and_so_is_whoever_talks_nonsense() {
+        let (mut engine, served) = self::engine();
+        let Order::Load(other) = load("model.gguf") else { unreachable!() };
+        say(&mut engine, &Order::Load(Load { hello: "sprat engine 0".to_owned(), ..other }));
+        let expected =
+            "who asks says `sprat engine 0`, and the engine `sprat engine 1`: two versions of Sprat";
+        assert_eq!(hear(&mut engine).unwrap(), Report::NotLoaded(expected.to_owned()));
+        assert_eq!(served.join().unwrap(), Ok(()));
+
+        let (mut engine, served) = self::engine();
+        say(&mut engine, &load("model.gguf"));
+        hear(&mut engine).unwrap();
+        std::io::Write::write_all(&mut engine, b"\x04\0\0\0oops").unwrap();
+        assert!(served.join().unwrap().unwrap_err().contains("a message that can't be understood"));
+    }
+}
