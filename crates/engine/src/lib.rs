@@ -4,10 +4,13 @@
 //! |---|---|
 //! | What is asked and answered, and in which bytes? | [`protocol`] |
 //! | Is a file a model that can be run, and what does it need? | [`gguf`] |
+//! | What runs a model? | `llama`, with the feature of that name |
 //! | How does one network serve many requests at once? | [`work`] |
 //! | Is there a model small enough for a test? | [`tiny`] |
 
 pub mod gguf;
+#[cfg(feature = "llama")]
+pub mod llama;
 pub mod protocol;
 pub mod tiny;
 pub mod work;

@@ -1,5 +1,9 @@
-//! Is there a language model small enough for a test? A whole GGUF file of the llama architecture whose numbers were drawn
-//! by lot: it has learned nothing, and computes like any other. Larger ones are drawn for measuring speed.
+//! Is there a language model small enough for a test? Whole GGUF files of the llama architecture. One has numbers that were
+//! drawn by lot ([`Tiny`]): it has learned nothing, and computes like any other; larger ones are drawn for measuring speed.
+//! One has numbers that were reckoned from words ([`Knowing`]): it knows what these speak for, and nothing else.
+
+mod knowing;
+pub(crate) mod vocabulary;
 
 use std::fs::File;
 use std::io::{self, BufWriter};
@@ -7,6 +11,9 @@ use std::path::Path;
 
 use crate::gguf::Value;
 use crate::gguf::write::{Stored, write};
+use vocabulary::Entry;
+
+pub use knowing::Knowing;
 
 /// The shape of a model drawn by lot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +49,10 @@ impl Tiny {
 
     /// What the file says of itself.
     pub fn metadata(&self) -> Vec<(String, Value)> {
-        let tokens = tokens(self.vocabulary as usize);
-        let ids = [("bos", 1), ("eos", 2), ("unknown", 0)];
+        self.metadata_with("drawn by lot", &vocabulary::of(&PIECES, self.vocabulary as usize))
+    }
+
+    fn metadata_with(&self, name: &str, entries: &[Entry]) -> Vec<(String, Value)> {
         let numbers = [
             ("context_length", self.context),
             ("embedding_length", self.width),
@@ -55,19 +64,11 @@ impl Tiny {
         ];
         let mut metadata = vec![
             ("general.architecture".to_owned(), Value::text("llama")),
-            ("general.name".to_owned(), Value::text("drawn by lot")),
+            ("general.name".to_owned(), Value::text(name)),
             ("llama.attention.layer_norm_rms_epsilon".to_owned(), Value::F32(1e-5)),
-            ("tokenizer.ggml.model".to_owned(), Value::text("llama")),
         ];
         metadata.extend(numbers.map(|(name, number)| (format!("llama.{name}"), Value::u32(number))));
-        metadata.extend(ids.map(|(name, id)| (format!("tokenizer.ggml.{name}_token_id"), Value::u32(id))));
-        let column = |name: &str, of: &dyn Fn(&Token) -> Value| {
-            (format!("tokenizer.ggml.{name}"), Value::List(tokens.iter().map(of).collect()))
-        };
-        metadata.push(column("tokens", &|token| Value::text(&token.text)));
-        metadata.push(column("scores", &|token| Value::F32(token.score)));
-        metadata
-            .push(column("token_type", &|token| Value::Signed(token.kind, crate::gguf::WholeKind::Bits32)));
+        metadata.extend(vocabulary::metadata(entries));
         metadata
     }
 
@@ -107,36 +108,9 @@ impl Tiny {
     }
 }
 
-struct Token {
-    text: String,
-    score: f32,
-    /// llama.cpp's: 1 normal, 2 unknown, 3 control, 5 unused, 6 byte.
-    kind: i64,
-}
-
 /// Pieces that are merged, besides bytes. Every piece longer than a letter can be made of two that come before it.
 const PIECES: [&str; 40] = [
     "▁", "e", "a", "r", "d", "c", "t", "i", "n", "l", "o", "s", "u", "f", "h", "g", "b", "k", "w", "m", "p",
     "y", "v", "x", "q", "z", "j", "▁c", "ar", "▁car", "▁card", "re", "in", "er", "th", "▁th", "▁the", "is",
     "▁is", "on",
 ];
-
-/// The vocabulary: unknown, begin and end, 256 bytes, pieces, and nothing of use for the rest.
-fn tokens(count: usize) -> Vec<Token> {
-    let control = |text: &str, kind| Token { text: text.to_owned(), score: 0.0, kind };
-    let mut tokens = vec![control("<unk>", 2), control("<s>", 3), control("</s>", 3)];
-    tokens.extend((0..=255).map(|byte: u8| Token { text: format!("<0x{byte:02X}>"), score: 0.0, kind: 6 }));
-    let piece = |(rank, text): (usize, &&str)| {
-        // Longer pieces are merged first.
-        let score = text.chars().count() as f32 - 10.0 - rank as f32 / 1_000.0;
-        Token { text: (*text).to_owned(), score, kind: 1 }
-    };
-    tokens.extend(PIECES.iter().enumerate().map(piece));
-    tokens.extend((tokens.len()..count).map(|id| Token {
-        text: format!("<unused{id}>"),
-        score: 0.0,
-        kind: 5,
-    }));
-    tokens.truncate(count);
-    tokens
-}

@@ -1,0 +1,141 @@
+//! Does a model of each architecture say here what it says in Hugging Face transformers? The golden values, and the script
+//! that made them, are in `golden/`. Keys and values in 32 bits, no flash attention.
+
+use serde_json::Value as Json;
+
+use super::Llama;
+use crate::gguf::Value;
+use crate::gguf::write::{Stored, write};
+use crate::protocol::{HELLO, Load};
+use crate::tiny::vocabulary;
+use crate::work::{Network, Piece, Sequence, Token};
+
+/// How far a logit may be from transformers'. They spread by about 1.
+const TOLERANCE: f32 = 1e-3;
+/// Where the feed-forward is a GELU: ggml reads that from a table of 16-bit numbers.
+const TOLERANCE_OF_GELU: f32 = 5e-3;
+
+/// Numbers that are drawn from a tensor's name, as in `golden/make.py`: splitmix64, begun at its FNV-1a hash.
+fn drawn(name: &str, count: u64, middle: f64, spread: f64) -> Vec<f32> {
+    let start = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |state, byte| {
+        (state ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    });
+    let number = |place: u64| {
+        let z = start.wrapping_add((place + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        let share = ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1_u32 << 24);
+        (middle + spread * (share - 0.5)) as f32
+    };
+    (0..count).map(number).collect()
+}
+
+fn numbers<T>(json: &Json, of: impl Fn(&Json) -> Option<T>) -> Vec<T> {
+    json.as_array().unwrap().iter().map(|number| of(number).unwrap()).collect()
+}
+
+fn float(json: &Json) -> Option<f32> {
+    json.as_f64().map(|number| number as f32)
+}
+
+/// The model that a golden file describes.
+fn model(golden: &Json) -> (Vec<(String, Value)>, Vec<Stored>) {
+    let entry = |entry: &Json| {
+        let value = &entry[2];
+        let value = match entry[1].as_str().unwrap() {
+            "u32" => Value::u32(u32::try_from(value.as_u64().unwrap()).unwrap()),
+            "f32" => Value::F32(float(value).unwrap()),
+            _ => Value::text(value.as_str().unwrap()),
+        };
+        (entry[0].as_str().unwrap().to_owned(), value)
+    };
+    let mut metadata: Vec<(String, Value)> =
+        golden["metadata"].as_array().unwrap().iter().map(entry).collect();
+    let mut tensors: Vec<Stored> = Vec::new();
+    for tensor in golden["tensors"].as_array().unwrap() {
+        let (name, sizes) = (tensor[0].as_str().unwrap(), numbers(&tensor[1], Json::as_u64));
+        let [middle, spread] = [2, 3].map(|place: usize| tensor[place].as_f64().unwrap());
+        tensors.push(Stored::f32(name, &sizes, &drawn(name, sizes.iter().product(), middle, spread)));
+    }
+    for stored in golden["stored"].as_array().unwrap() {
+        let own = numbers(&stored[1], float);
+        tensors.push(Stored::f32(stored[0].as_str().unwrap(), &[own.len() as u64], &own));
+    }
+    let tokens = tensors.iter().find(|tensor| tensor.name == "token_embd.weight").unwrap().sizes[1];
+    metadata.extend(vocabulary::metadata(&vocabulary::of(&[""; 0], tokens as usize)));
+    (metadata, tensors)
+}
+
+/// What is said after some of the tokens: in one batch, and in two whose second goes on from a copy of the first.
+fn said(llama: &mut Llama, tokens: &[Token], rows: &[usize], cut: usize) -> Vec<Vec<f32>> {
+    let mut said = Vec::new();
+    let piece = |place: usize, sequence: Sequence| Piece {
+        token: tokens[place],
+        position: place as u32,
+        sequences: vec![sequence],
+        wanted: rows.contains(&place),
+    };
+    let mut hear = |_: usize, logits: &[f32]| said.push(logits.to_vec());
+    let (first, second): (Vec<Piece>, Vec<Piece>) = (
+        (0..cut).map(|place| piece(place, 0)).collect(),
+        (cut..tokens.len()).map(|place| piece(place, 1)).collect(),
+    );
+    llama.compute(&first, &mut hear).unwrap();
+    if !second.is_empty() {
+        llama.fork(0, 1).unwrap();
+        llama.compute(&second, &mut hear).unwrap();
+    }
+    llama.forget(0).unwrap();
+    llama.forget(1).unwrap();
+    said
+}
+
+fn check(golden: &str, tolerance: f32) {
+    let golden: Json = serde_json::from_str(golden).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.gguf");
+    let (metadata, tensors) = model(&golden);
+    write(std::fs::File::create(&file).unwrap(), &metadata, &tensors).unwrap();
+    let wanted = Load { hello: HELLO.to_owned(), file, context: 256, threads: 1, waiting: 1 };
+    let mut llama = Llama::load_as(&wanted, 1, true).unwrap();
+    let tokens =
+        numbers(&golden["tokens"], |token| token.as_i64().and_then(|token| Token::try_from(token).ok()));
+    let expected = golden["logits"].as_object().unwrap();
+    let rows: Vec<usize> = expected.keys().map(|row| row.parse().unwrap()).collect();
+    for cut in [tokens.len(), 5, 20] {
+        let said = said(&mut llama, &tokens, &rows, cut);
+        assert_eq!(said.len(), rows.len());
+        for ((row, expected), said) in expected.iter().zip(said) {
+            let expected = numbers(expected, float);
+            assert_eq!(said.len(), expected.len());
+            let furthest = said.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(furthest < tolerance, "after token {row}, cut at {cut}: {furthest}");
+        }
+    }
+}
+
+macro_rules! golden {
+    ($($name:ident within $tolerance:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                check(include_str!(concat!("../../golden/", stringify!($name), ".json")), $tolerance);
+            }
+        )*
+    };
+}
+
+golden! {
+    llama within TOLERANCE
+    llama_3_2 within TOLERANCE
+    deepseek_coder within TOLERANCE
+    mistral within TOLERANCE
+    mixtral within TOLERANCE
+    smollm3 within TOLERANCE
+    qwen2 within TOLERANCE
+    qwen3 within TOLERANCE
+    gemma2 within TOLERANCE_OF_GELU
+    gemma3 within TOLERANCE_OF_GELU
+    phi2 within TOLERANCE
+    phi3 within TOLERANCE
+}

@@ -1,0 +1,326 @@
+//! What is called of llama.cpp, and is each call within its bounds? The only place with `unsafe`. The library aborts the
+//! process at what it doesn't expect, so everything is checked here before it is handed over.
+
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::path::Path;
+use std::ptr::{NonNull, null_mut};
+use std::sync::{Mutex, PoisonError};
+
+use llama_cpp_sys_2 as sys;
+
+use crate::work::{Piece, Sequence, Token};
+
+/// Complaints that are kept.
+const MOST_WORDS: usize = 4;
+
+/// A model and its memory. It lives as long as the process does: one process runs one model, and ends with it.
+pub struct Library {
+    context: NonNull<sys::llama_context>,
+    vocab: *const sys::llama_vocab,
+    memory: sys::llama_memory_t,
+    settings: Settings,
+    tokens: Token,
+    trained_context: usize,
+}
+
+// SAFETY: nothing of it is shared, and llama.cpp ties none of it to a thread.
+unsafe impl Send for Library {}
+
+/// How a model is to be run.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Tokens that all sequences together can remember.
+    pub context: u32,
+    /// Most tokens of a batch.
+    pub batch: u32,
+    /// Tokens computed at once.
+    pub at_once: u32,
+    /// Sequences remembered at a time.
+    pub sequences: Sequence,
+    /// Threads to compute on.
+    pub threads: u32,
+    /// Keys and values in 32 bits, and attention step by step: what golden values are compared with. Else 16 bits.
+    pub exact: bool,
+}
+
+impl Library {
+    /// Loads a model, its weights mapped into memory.
+    ///
+    /// # Errors
+    /// A sentence that goes on from the file's name.
+    pub fn load(file: &Path, settings: Settings) -> Result<Self, String> {
+        let path = file.to_str().and_then(|path| CString::new(path).ok());
+        let path = path.ok_or("has a name that is no text")?;
+        // SAFETY: both may be called at any time, and the listener is a function that lives forever.
+        unsafe {
+            sys::llama_log_set(Some(listen), null_mut());
+            sys::llama_backend_init();
+        }
+        // SAFETY: the path ends with a 0; the parameters are the library's own.
+        let model =
+            unsafe { sys::llama_model_load_from_file(path.as_ptr(), sys::llama_model_default_params()) };
+        let model =
+            NonNull::new(model).ok_or_else(|| format!("was refused by llama.cpp: {}", last_words()))?;
+        // SAFETY: the model was just loaded, and is never freed.
+        let (answers_itself, recurs, trained_context) = unsafe {
+            (
+                sys::llama_model_has_decoder(model.as_ptr()) && !sys::llama_model_has_encoder(model.as_ptr()),
+                sys::llama_model_is_recurrent(model.as_ptr()) || sys::llama_model_is_hybrid(model.as_ptr()),
+                sys::llama_model_n_ctx_train(model.as_ptr()),
+            )
+        };
+        if recurs || !answers_itself {
+            return Err(
+                "can't be run: only models that decode, and that remember by attention alone, are".to_owned()
+            );
+        }
+        // SAFETY: the model lives as long as the process, and so do its context, its vocabulary and its memory.
+        unsafe {
+            let context = sys::llama_init_from_model(model.as_ptr(), settings.params());
+            let context = NonNull::new(context).ok_or_else(|| {
+                format!("has no memory of {} tokens here: {}", settings.context, last_words())
+            })?;
+            let vocab = sys::llama_model_get_vocab(model.as_ptr());
+            Ok(Self {
+                context,
+                vocab,
+                memory: sys::llama_get_memory(context.as_ptr()),
+                settings: Settings { context: sys::llama_n_ctx(context.as_ptr()), ..settings },
+                tokens: sys::llama_vocab_n_tokens(vocab),
+                trained_context: usize::try_from(trained_context).unwrap_or(0),
+            })
+        }
+    }
+
+    /// As it is run: the context is what it got.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Tokens that one sequence can look back on.
+    pub fn reach(&self) -> usize {
+        self.trained_context.min(self.settings.context as usize)
+    }
+
+    /// A text's tokens; none of a text that is longer than any request.
+    pub fn tokens(&self, text: &str, begins: bool, special: bool) -> Vec<Token> {
+        let Ok(length) = i32::try_from(text.len()) else { return Vec::new() };
+        // No token is shorter than a byte but those that stand around a text.
+        let mut tokens: Vec<Token> = vec![0; text.len() + 8];
+        let mut room = i32::try_from(tokens.len()).unwrap_or(i32::MAX);
+        loop {
+            // SAFETY: the text has `length` bytes, the list has `room` places.
+            let count = unsafe {
+                let text = text.as_ptr().cast::<c_char>();
+                sys::llama_tokenize(self.vocab, text, length, tokens.as_mut_ptr(), room, begins, special)
+            };
+            match usize::try_from(count) {
+                Ok(count) => {
+                    tokens.truncate(count);
+                    return tokens;
+                }
+                // It says how many places it needs.
+                Err(_) if count > i32::MIN && -count > room => {
+                    room = -count;
+                    tokens.resize(room as usize, 0);
+                }
+                Err(_) => return Vec::new(),
+            }
+        }
+    }
+
+    /// The token that is put behind every text, where one is.
+    pub fn ends_with(&self) -> Option<Token> {
+        // SAFETY: the vocabulary lives as long as the process.
+        unsafe { sys::llama_vocab_get_add_eos(self.vocab).then(|| sys::llama_vocab_eos(self.vocab)) }
+    }
+
+    /// The bytes a token stands for.
+    pub fn bytes(&self, token: Token) -> Vec<u8> {
+        if !self.is_token(token) {
+            return Vec::new();
+        }
+        let mut bytes = vec![0_u8; 64];
+        loop {
+            let room = i32::try_from(bytes.len()).unwrap_or(i32::MAX);
+            // SAFETY: the token is one of the vocabulary's, the list has `room` places.
+            let count = unsafe {
+                sys::llama_token_to_piece(
+                    self.vocab,
+                    token,
+                    bytes.as_mut_ptr().cast::<c_char>(),
+                    room,
+                    0,
+                    false,
+                )
+            };
+            match usize::try_from(count) {
+                Ok(count) => {
+                    bytes.truncate(count);
+                    return bytes;
+                }
+                Err(_) if count > i32::MIN && -count > room => bytes.resize(-count as usize, 0),
+                Err(_) => return Vec::new(),
+            }
+        }
+    }
+
+    /// Whether the model says with it that it has ended.
+    pub fn is_end(&self, token: Token) -> bool {
+        // SAFETY: the token is one of the vocabulary's.
+        self.is_token(token) && unsafe { sys::llama_vocab_is_eog(self.vocab, token) }
+    }
+
+    /// Lets a sequence remember what another does.
+    ///
+    /// # Errors
+    /// One of them is none.
+    pub fn copy(&mut self, from: Sequence, to: Sequence) -> Result<(), String> {
+        self.check_sequences(&[from, to])?;
+        // SAFETY: both are sequences; all positions are copied.
+        unsafe { sys::llama_memory_seq_cp(self.memory, i32::from(from), i32::from(to), -1, -1) };
+        Ok(())
+    }
+
+    /// Lets a sequence forget everything.
+    ///
+    /// # Errors
+    /// It is none, or can't.
+    pub fn forget(&mut self, sequence: Sequence) -> Result<(), String> {
+        self.check_sequences(&[sequence])?;
+        // SAFETY: it is a sequence; all positions are removed.
+        let done = unsafe { sys::llama_memory_seq_rm(self.memory, i32::from(sequence), -1, -1) };
+        if done { Ok(()) } else { Err(format!("sequence {sequence} can't be forgotten")) }
+    }
+
+    /// Computes a batch.
+    ///
+    /// # Errors
+    /// A sentence: what of it is out of bounds, or what llama.cpp says.
+    pub fn compute(&mut self, batch: &[Piece]) -> Result<(), String> {
+        self.check(batch)?;
+        let mut tokens: Vec<i32> = batch.iter().map(|piece| piece.token).collect();
+        let mut positions: Vec<i32> = batch.iter().map(|piece| piece.position as i32).collect();
+        let mut counts: Vec<i32> = batch.iter().map(|piece| piece.sequences.len() as i32).collect();
+        let mut wanted: Vec<i8> = batch.iter().map(|piece| i8::from(piece.wanted)).collect();
+        let own = |piece: &Piece| piece.sequences.iter().map(|sequence| i32::from(*sequence)).collect();
+        let mut sequences: Vec<Vec<i32>> = batch.iter().map(own).collect();
+        let mut lists: Vec<*mut i32> = sequences.iter_mut().map(Vec::as_mut_ptr).collect();
+        let batch = sys::llama_batch {
+            n_tokens: tokens.len() as i32,
+            token: tokens.as_mut_ptr(),
+            embd: null_mut(),
+            pos: positions.as_mut_ptr(),
+            n_seq_id: counts.as_mut_ptr(),
+            seq_id: lists.as_mut_ptr(),
+            logits: wanted.as_mut_ptr(),
+        };
+        // SAFETY: each list has an entry for each token, `counts` says how long each token's list of sequences is, and all
+        // of them live until the call is over.
+        match unsafe { sys::llama_decode(self.context.as_ptr(), batch) } {
+            0 => Ok(()),
+            1 => Err("llama.cpp finds no room for a batch".to_owned()),
+            code => Err(format!("llama.cpp can't compute a batch ({code}): {}", last_words())),
+        }
+    }
+
+    /// What may follow the piece at a place of the last batch: a number for each token.
+    ///
+    /// # Errors
+    /// The model gives none there.
+    pub fn logits(&self, place: usize) -> Result<&[f32], String> {
+        let none = || format!("the model says nothing of what may follow piece {place}");
+        let place = i32::try_from(place).map_err(|_| none())?;
+        // SAFETY: the numbers stay until the next batch, which needs `&mut self`; there is one for each token.
+        unsafe {
+            let logits =
+                NonNull::new(sys::llama_get_logits_ith(self.context.as_ptr(), place)).ok_or_else(none)?;
+            Ok(std::slice::from_raw_parts(logits.as_ptr(), self.tokens.max(0) as usize))
+        }
+    }
+
+    fn is_token(&self, token: Token) -> bool {
+        (0..self.tokens).contains(&token)
+    }
+
+    fn check_sequences(&self, sequences: &[Sequence]) -> Result<(), String> {
+        let most = self.settings.sequences;
+        match sequences.iter().find(|sequence| **sequence >= most) {
+            Some(sequence) => Err(format!("sequence {sequence}, and there are {most}")),
+            None => Ok(()),
+        }
+    }
+
+    /// What llama.cpp would abort at, in a sentence.
+    fn check(&self, batch: &[Piece]) -> Result<(), String> {
+        let most = self.settings.batch as usize;
+        if batch.is_empty() || batch.len() > most {
+            return Err(format!("a batch of {} tokens, and 1 to {most} can be", batch.len()));
+        }
+        for Piece { token, position, sequences, .. } in batch {
+            if !self.is_token(*token) {
+                return Err(format!("token {token} is none of the {}", self.tokens));
+            }
+            if *position as usize >= self.reach() {
+                return Err(format!("place {position}, and the model looks back on {}", self.reach()));
+            }
+            if sequences.is_empty() {
+                return Err(format!("token {token} belongs to no sequence"));
+            }
+            self.check_sequences(sequences)?;
+        }
+        Ok(())
+    }
+}
+
+impl Settings {
+    fn params(&self) -> sys::llama_context_params {
+        // SAFETY: it only returns numbers.
+        let mut params = unsafe { sys::llama_context_default_params() };
+        params.n_ctx = self.context;
+        params.n_batch = self.batch;
+        params.n_ubatch = self.at_once;
+        params.n_seq_max = u32::from(self.sequences);
+        params.n_threads = self.threads as i32;
+        params.n_threads_batch = self.threads as i32;
+        // Sequences share one memory: what they have in common is there once.
+        params.kv_unified = true;
+        // A window that slides forgets what a prompt's copies still need.
+        params.swa_full = true;
+        params.no_perf = true;
+        if self.exact {
+            params.type_k = sys::GGML_TYPE_F32;
+            params.type_v = sys::GGML_TYPE_F32;
+            params.flash_attn_type = sys::LLAMA_FLASH_ATTN_TYPE_DISABLED;
+        }
+        params
+    }
+}
+
+/// Complaints that nobody has asked for yet.
+static LAST_WORDS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// What llama.cpp complained of since it was last asked: the first says the most.
+fn last_words() -> String {
+    let words = std::mem::take(&mut *LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner));
+    match words.is_empty() {
+        true => "it didn't say why".to_owned(),
+        false => words.join("; "),
+    }
+}
+
+/// Complaints go to the process's own words; everything else that llama.cpp has to say is left out.
+unsafe extern "C" fn listen(level: sys::ggml_log_level, text: *const c_char, _: *mut c_void) {
+    if text.is_null() || (level != sys::GGML_LOG_LEVEL_WARN && level != sys::GGML_LOG_LEVEL_ERROR) {
+        return;
+    }
+    // SAFETY: llama.cpp gives a text that ends with a 0, and lives until this returns.
+    let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
+    eprint!("{text}");
+    if level == sys::GGML_LOG_LEVEL_ERROR {
+        let mut words = LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+        if words.len() < MOST_WORDS {
+            words.push(text.trim().chars().take(300).collect());
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The network that llama.cpp runs.
+
+#[cfg(test)]
+mod golden;
+mod library;
+#[cfg(test)]
+mod tests;
+
+use std::time::Instant;
+
+use crate::gguf::{Gguf, Shape};
+use crate::protocol::{HELLO, Load, Loaded};
+use crate::work::{Network, Piece, Sequence, Token};
+use library::{Library, Settings};
+
+/// Most tokens of a batch.
+const BATCH: u32 = 512;
+/// Tokens computed at once: a few hundred keep the cores busy, and more would only take memory.
+pub const AT_ONCE: u32 = 256;
+/// Most tokens of a batch after which something is wanted: each takes a number for every token of the vocabulary.
+const ROWS: usize = 64;
+/// Sequences remembered at a time: llama.cpp has 256 at most.
+const SEQUENCES: Sequence = 192;
+
+/// A model that is loaded.
+pub struct Llama {
+    library: Library,
+    /// The end that some vocabularies put behind every text, and that no beginning has.
+    ends_with: Option<Token>,
+}
+
+impl Llama {
+    /// Loads a model, its weights mapped into memory.
+    ///
+    /// # Errors
+    /// A sentence for whoever declared it.
+    pub fn load(wanted: &Load) -> Result<(Self, Loaded), String> {
+        let start = Instant::now();
+        check_processor()?;
+        let threads = threads(wanted.threads);
+        let loaded = Self::load_as(wanted, threads, false)?;
+        let told = Loaded {
+            hello: HELLO.to_owned(),
+            context: loaded.library.settings().context,
+            threads,
+            took_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        Ok((loaded, told))
+    }
+
+    fn load_as(wanted: &Load, threads: u32, exact: bool) -> Result<Self, String> {
+        let told = |why: String| format!("{} {why}", wanted.file.display());
+        let file = Gguf::open(&wanted.file).map_err(|error| told(error.to_string()))?;
+        Shape::of(&file).map_err(|error| told(error.to_string()))?;
+        let settings = Settings {
+            context: wanted.context,
+            batch: BATCH,
+            at_once: AT_ONCE,
+            sequences: SEQUENCES,
+            threads,
+            exact,
+        };
+        let library = Library::load(&wanted.file, settings).map_err(told)?;
+        let ends_with = library.ends_with();
+        Ok(Self { library, ends_with })
+    }
+}
+
+impl Network for Llama {
+    fn room(&self) -> usize {
+        self.library.settings().context as usize
+    }
+
+    fn reach(&self) -> usize {
+        self.library.reach()
+    }
+
+    fn batch(&self) -> usize {
+        BATCH as usize
+    }
+
+    fn rows(&self) -> usize {
+        ROWS
+    }
+
+    fn sequences(&self) -> Sequence {
+        SEQUENCES
+    }
+
+    fn tokens(&self, text: &str, begins: bool, special: bool) -> Vec<Token> {
+        let mut tokens = self.library.tokens(text, begins, special);
+        if begins && self.ends_with.is_some() && tokens.last().copied() == self.ends_with {
+            tokens.pop();
+        }
+        tokens
+    }
+
+    fn bytes(&self, token: Token) -> Vec<u8> {
+        self.library.bytes(token)
+    }
+
+    fn is_end(&self, token: Token) -> bool {
+        self.library.is_end(token)
+    }
+
+    fn fork(&mut self, from: Sequence, to: Sequence) -> Result<(), String> {
+        self.library.copy(from, to)
+    }
+
+    fn forget(&mut self, sequence: Sequence) -> Result<(), String> {
+        self.library.forget(sequence)
+    }
+
+    fn compute(&mut self, batch: &[Piece], row: &mut dyn FnMut(usize, &[f32])) -> Result<(), String> {
+        self.library.compute(batch)?;
+        for (place, _) in batch.iter().enumerate().filter(|(_, piece)| piece.wanted) {
+            row(place, self.library.logits(place)?);
+        }
+        Ok(())
+    }
+}
+
+/// As many threads as declared, else as the machine has.
+fn threads(declared: u32) -> u32 {
+    match declared {
+        0 => std::thread::available_parallelism().map_or(1, |threads| threads.get() as u32),
+        declared => declared.min(512),
+    }
+}
+
+/// The kernels are built for AVX2 and what came with it: on an older processor the first of them would end the process.
+fn check_processor() -> Result<(), String> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let needed = [
+            ("AVX2", is_x86_feature_detected!("avx2")),
+            ("FMA", is_x86_feature_detected!("fma")),
+            ("F16C", is_x86_feature_detected!("f16c")),
+            ("BMI2", is_x86_feature_detected!("bmi2")),
+        ];
+        let lacking: Vec<&str> = needed.iter().filter(|(_, has)| !has).map(|(name, _)| *name).collect();
+        if !lacking.is_empty() {
+            return Err(format!("this processor lacks {}, which decoders are built for", lacking.join(", ")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! Over tiny models, in this process: what is asked here is within bounds, so that nothing aborts.
+
+use std::time::Instant;
+
+use super::Llama;
+use crate::protocol::{End, Generate, HELLO, Load, Order, Prompt, Refusal, Report, Sampling, Score};
+use crate::tiny::{Knowing, Tiny};
+use crate::work::{Network, Piece, Scheduler};
+
+const LABELS: [&str; 3] = ["billing", "refund", "crash"];
+
+/// A model in a folder that is gone after the test.
+fn llama(write: impl FnOnce(&std::path::Path)) -> Llama {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.gguf");
+    write(&file);
+    // The file stays mapped.
+    Llama::load(&Load { hello: HELLO.to_owned(), file, context: 512, threads: 1, waiting: 1 }).unwrap().0
+}
+
+fn tiny() -> Llama {
+    llama(|file| Tiny::SMALLEST.write(file, 3).unwrap())
+}
+
+fn knowing() -> Llama {
+    let words = [("invoice", Some(0)), ("money", Some(1)), ("error", Some(2)), ("the", None)];
+    llama(|file| Knowing { labels: &LABELS, words: &words, context: 512 }.write(file).unwrap())
+}
+
+/// Everything that is said until there is nothing left to do.
+fn run(scheduler: &mut Scheduler<Llama>, orders: Vec<Order>) -> Vec<Report> {
+    let mut reports = Vec::new();
+    for order in orders {
+        scheduler.take(order, Instant::now(), &mut |report| reports.push(report));
+    }
+    while !scheduler.is_idle() {
+        scheduler.step(Instant::now, &mut |report| reports.push(report)).unwrap();
+    }
+    reports
+}
+
+fn prompt() -> Order {
+    let labels = LABELS.map(|label| format!(" {label}")).to_vec();
+    let (before, after) = ("Text: ".to_owned(), " Label:".to_owned());
+    Order::Prompt(Prompt { prompt: 1, before, after, labels })
+}
+
+fn score(id: u64, text: &str) -> Order {
+    Order::Score(Score { id, prompt: 1, text: text.to_owned(), within_ms: 60_000 })
+}
+
+#[test]
+fn a_model_that_knows_some_words_says_their_label() {
+    let mut scheduler = Scheduler::new(knowing(), 16);
+    let texts = ["the invoice", "the money", "error the error"];
+    let orders = std::iter::once(prompt()).chain((0..).zip(texts).map(|(id, text)| score(id, text)));
+    let reports = run(&mut scheduler, orders.collect());
+    for report in &reports {
+        let Report::Scored(scored) = report else { panic!("{report:?}") };
+        let best = (0..3).max_by(|a, b| scored.log_likelihoods[*a].total_cmp(&scored.log_likelihoods[*b]));
+        assert_eq!(best, Some(scored.id as usize), "{scored:?}");
+    }
+    assert_eq!(reports.len(), 3);
+}
+
+#[test]
+fn scores_are_the_same_alone_and_among_others() {
+    let mut scheduler = Scheduler::new(tiny(), 64);
+    let alone = run(&mut scheduler, vec![prompt(), score(0, "where is my card")]);
+    let among = (1..20).map(|id| score(id, &"the card is in there ".repeat(id as usize % 4 + 1)));
+    let reports = run(&mut scheduler, among.chain([score(0, "where is my card")]).collect());
+    let find = |reports: &[Report]| {
+        reports.iter().find_map(|report| match report {
+            Report::Scored(scored) if scored.id == 0 => Some(scored.log_likelihoods.clone()),
+            _ => None,
+        })
+    };
+    let (alone, among) = (find(&alone).unwrap(), find(&reports).unwrap());
+    for (alone, among) in alone.iter().zip(&among) {
+        // Sums are taken in another order, and keys are kept in 16 bits.
+        assert!((alone - among).abs() < 0.02, "{alone} and {among}");
+    }
+}
+
+#[test]
+fn a_text_is_written_and_the_same_seed_writes_the_same() {
+    let generate = |id, sampling| {
+        let (text, stop) = ("the card".to_owned(), Vec::new());
+        Order::Generate(Generate { id, text, most_tokens: 24, stop, sampling, within_ms: 60_000 })
+    };
+    let drawn = Sampling { temperature: 1.0, top_p: 0.9, seed: 5 };
+    let mut scheduler = Scheduler::new(tiny(), 16);
+    let orders = vec![generate(1, drawn), generate(2, drawn), generate(3, Sampling::GREEDY)];
+    let reports = run(&mut scheduler, orders);
+    let text = |wanted: u64| -> String {
+        let own = reports.iter().filter_map(|report| match report {
+            Report::Text { id, text } if *id == wanted => Some(text.as_str()),
+            _ => None,
+        });
+        own.collect()
+    };
+    assert_eq!(text(1), text(2));
+    assert_ne!(text(1), text(3));
+    let ended = reports.iter().filter(|report| {
+        matches!(report, Report::Ended { end: End::MostTokens | End::Model, written, .. } if !written.is_empty())
+    });
+    assert_eq!(ended.count(), 3, "{reports:?}");
+}
+
+#[test]
+fn what_would_abort_is_refused() {
+    let mut llama = tiny();
+    let piece = Piece { token: 5, position: 0, sequences: vec![0], wanted: true };
+    for (batch, why) in [
+        (vec![], "a batch of 0 tokens"),
+        (vec![piece.clone(); 513], "a batch of 513 tokens"),
+        (vec![Piece { token: 320, ..piece.clone() }], "token 320 is none of the 320"),
+        (vec![Piece { token: -1, ..piece.clone() }], "token -1 is none"),
+        (vec![Piece { position: 512, ..piece.clone() }], "place 512"),
+        (vec![Piece { sequences: vec![], ..piece.clone() }], "no sequence"),
+        (vec![Piece { sequences: vec![500], ..piece.clone() }], "sequence 500"),
+    ] {
+        let error = llama.compute(&batch, &mut |_, _| ()).unwrap_err();
+        assert!(error.contains(why), "{error}");
+    }
+    assert!(llama.fork(0, 500).is_err() && llama.forget(500).is_err());
+    assert_eq!((llama.bytes(-3), llama.is_end(1 << 20)), (Vec::new(), false));
+    llama.compute(&[piece], &mut |_, logits| assert_eq!(logits.len(), 320)).unwrap();
+}
+
+#[test]
+fn a_text_that_is_too_long_is_refused_and_the_next_is_answered() {
+    let mut scheduler = Scheduler::new(tiny(), 16);
+    let reports = run(&mut scheduler, vec![prompt(), score(1, &"card ".repeat(600)), score(2, "card")]);
+    assert!(
+        matches!(&reports[..], [Report::Refused { id: 1, why: Refusal::TooLong { .. } }, Report::Scored(_)]),
+        "{reports:?}"
+    );
+}
+
+#[test]
+fn tokens_and_their_bytes_are_the_text() {
+    let llama = tiny();
+    for text in ["the card", "ÄÖ 漢字 \u{1F600}", "a\0b", "</s><s>", ""] {
+        let tokens = llama.tokens(text, false, false);
+        let bytes: Vec<u8> = tokens.iter().flat_map(|token| llama.bytes(*token)).collect();
+        assert_eq!(String::from_utf8_lossy(&bytes).trim_start(), text);
+    }
+    assert_eq!(llama.tokens("a", true, false)[0], 1, "the beginning has a token of its own");
+    assert!(llama.tokens("</s>", false, true).contains(&2));
+    assert!(!llama.tokens("</s>", false, false).contains(&2), "not from a stranger");
+}
+
+#[test]
+fn what_is_no_model_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.gguf");
+    // Whole, but one tensor short: only llama.cpp knows which tensors an architecture has.
+    let mut tensors = Tiny::SMALLEST.tensors(1);
+    tensors.retain(|tensor| tensor.name != "blk.1.ffn_up.weight");
+    crate::gguf::write::write(std::fs::File::create(&file).unwrap(), &Tiny::SMALLEST.metadata(), &tensors)
+        .unwrap();
+    let wanted = Load { hello: HELLO.to_owned(), file, context: 512, threads: 1, waiting: 1 };
+    let error = Llama::load(&wanted).map(|_| ()).unwrap_err();
+    assert!(error.contains("was refused by llama.cpp") && error.contains("ffn_up"), "{error}");
+}
