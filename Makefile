@@ -71,10 +71,20 @@ $(CLIENTS): clients-%: tools
 	$(CARGO) build --workspace --bins
 	python3 tests/clients/run.py $*
 
-# A C compiler, for SQLite, ring and zstd: Rust itself needs its linker. Nothing else is needed.
+# A C compiler, for SQLite, ring and zstd: Rust itself needs its linker. For llama.cpp also a C++ compiler, cmake, and the
+# libclang that reads its headers. Nothing else is needed.
 tools:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install it with rustup"; exit 2; }
-	@command -v cc >/dev/null || { \
-		echo "installing a C compiler and linker (Rust needs its linker too)"; \
-		if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq gcc libc6-dev; \
-		else sudo apt-get update -qq && sudo apt-get install -y -qq gcc libc6-dev; fi; }
+	@missing=""; \
+	command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
+	command -v c++ >/dev/null || missing="$$missing g++"; \
+	command -v cmake >/dev/null || missing="$$missing cmake"; \
+	libclang=""; for file in "$${LIBCLANG_PATH:-/none}" /usr/lib/llvm-*/lib/libclang*.so* /usr/lib*/libclang*.so* \
+		/usr/lib/*/libclang*.so* /Library/Developer/CommandLineTools/usr/lib/libclang.dylib; do \
+		test ! -e "$$file" || libclang="$$file"; done; \
+	test -n "$$libclang" || missing="$$missing libclang-dev"; \
+	if [ -n "$$missing" ]; then \
+		command -v apt-get >/dev/null || { echo "missing, and to be installed by you:$$missing (Debian's names)"; exit 2; }; \
+		echo "installing$$missing (Rust needs the linker, llama.cpp the rest)"; \
+		if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq $$missing; \
+		else sudo apt-get update -qq && sudo apt-get install -y -qq $$missing; fi; fi

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | Which n-grams speak for which label? | [`linear`] |
 //! | What vector does a small transformer read a text into? | `encoder`, with the feature of that name |
+//! | What does a small language model on this machine say? | [`decoder`] |
 //! | Where are a model's files, and how do they come here? | [`hub`] |
 //! | What does a model behind an address say? | [`remote`] |
 //! | Which of many texts are most like this one? | [`retrieval`] |
 //! | Which fields stand in a text, and where? | [`tagger`] |
 //! | How is a training given as many threads as its caller allows? | `threads` |
 
+pub mod decoder;
 #[cfg(feature = "encoder")]
 pub mod encoder;
 pub mod hub;

@@ -9,6 +9,7 @@ mod cost;
 mod demo;
 mod discover;
 mod doctor;
+mod engine;
 mod eval;
 mod feedback;
 mod import;
@@ -59,6 +60,8 @@ pub enum Command {
     Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
+    #[command(hide = true)]
+    Engine(engine::Args),
 }
 
 impl Command {
@@ -90,6 +93,7 @@ impl Command {
             Self::Doctor(args) => doctor::run(args, app),
             Self::Completions(args) => completions::run(args, app),
             Self::Man(args) => man::run(args, app),
+            Self::Engine(args) => engine::run(args, app),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Each table is read by itself, so that one run tells the faults of all of them.
 
+mod decoder;
 mod encoder;
 mod fallback;
 mod file;
@@ -19,8 +20,9 @@ use sprat_task::{ModelId, Problem, Source};
 use toml::Spanned;
 use toml::de::DeValue;
 
+pub use decoder::{CONTEXT as DECODER_CONTEXT, Decoder};
 pub use encoder::Encoder;
-pub use model::{Linear, Local, ModelConfig, Tagger};
+pub use model::{Linear, ModelConfig, Tagger};
 pub use notices::{NoticeFormat, Notices};
 pub use remote::Remote;
 pub use secret::KeySource;

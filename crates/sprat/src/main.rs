@@ -11,6 +11,7 @@
 //! | What is in this workspace? | [`workspace`] |
 //! | What does a server do beside answering? | [`service`], [`serving`], [`keeper`] |
 //! | Which encoders make vectors for its clients? | [`encoders`] |
+//! | Which decoders does this process run? | [`decoders`] |
 //! | What are the gateway's keys recognised by? | [`key_secret`] |
 //! | What does the terminal show? | [`output`] |
 //! | What went wrong, and what is the exit code? | [`failure`], [`guard`] |
@@ -20,6 +21,7 @@ mod args;
 mod columns;
 mod commands;
 mod config;
+mod decoders;
 mod encoders;
 mod evidence;
 mod failure;

@@ -27,7 +27,8 @@ use sprat_wire::anthropic::convert::DEFAULT_MAX_TOKENS;
 
 #[cfg(feature = "encoder")]
 use crate::config::Encoder;
-use crate::config::{ModelConfig, Remote};
+use crate::config::{Decoder, ModelConfig, Remote};
+use crate::decoders;
 use crate::failure::Failure;
 use crate::workspace::Workspace;
 
@@ -85,6 +86,18 @@ impl<'a> Models<'a> {
                     trainer.check_base().map_err(|why| no_base(rung, encoder, &why))?;
                     sources.push(Source::Trained(Arc::new(trainer)));
                 }
+                Some(ModelConfig::Decoder(_)) if !decoders::ARE_BUILT_IN => left_out.push(format!(
+                    "rung `{rung}` is left out: this build runs no decoders (its feature `decoder`)"
+                )),
+                Some(ModelConfig::Decoder(_)) if task.kind != Kind::Classify || task.multi => left_out.push(format!(
+                    "rung `{rung}` is left out: a decoder chooses one label so far, and this task asks for something else"
+                )),
+                Some(ModelConfig::Decoder(decoder)) => {
+                    let trainer = decoders::trainer(self.workspace, rung, decoder)
+                        .map_err(|why| no_decoder(rung, decoder, &why))?;
+                    sources.push(Source::Trained(Arc::new(trainer)));
+                }
+                #[cfg(not(feature = "encoder"))]
                 Some(other) => left_out.push(format!(
                     "rung `{rung}` is left out: models of kind \"{}\" are not in this build yet",
                     other.kind()
@@ -127,6 +140,14 @@ impl<'a> Models<'a> {
             #[cfg(feature = "encoder")]
             (_, Some(_)) if record.kind == "encoder" => Err(format!(
                 "sprat.toml no longer says where its base model is: [models.{}] with kind = \"encoder\" and `source`",
+                record.model
+            )),
+            (Some(ModelConfig::Decoder(decoder)), Some(file)) if record.kind == "decoder" => {
+                let trainer = decoders::trainer(self.workspace, &record.model, decoder)?;
+                trainer.open(task, file).map_err(|error| error.to_string())
+            }
+            (_, Some(_)) if record.kind == "decoder" => Err(format!(
+                "sprat.toml no longer says where its file is: [models.{}] with kind = \"decoder\" and `source`",
                 record.model
             )),
             (Some(ModelConfig::Remote(remote)), None) => {
@@ -345,6 +366,16 @@ pub fn place(root: &std::path::Path, source: &ModelSource) -> Place {
         )),
         Err(problem) => Place::Missing(problem.to_string()),
     }
+}
+
+fn no_decoder(rung: &ModelId, decoder: &Decoder, why: &str) -> Failure {
+    Problem::new(format!("rung `{rung}` can't be run: {why}"))
+        .allowed("a language model in one GGUF file")
+        .hint(format!(
+            "put it where [models.{rung}] source = \"{}\" says, or take `{rung}` out of the task's rungs",
+            decoder.source
+        ))
+        .into()
 }
 
 #[cfg(feature = "encoder")]

@@ -24,7 +24,8 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     program.build();
     let mut command = &program;
     for name in &args.of {
-        let names = || command.get_subcommands().map(clap::Command::get_name);
+        let shown = |command: &&clap::Command| !command.is_hide_set();
+        let names = || command.get_subcommands().filter(shown).map(clap::Command::get_name);
         command = command.find_subcommand(name).ok_or_else(|| {
             sprat_task::Problem::new(format!("there is no command `{name}`"))
                 .allowed(sprat_task::problem::list(names()))

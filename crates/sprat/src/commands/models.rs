@@ -1,5 +1,6 @@
 //! `sprat models`: the files of local models, and what every declared model is.
 
+mod gguf;
 mod inspect;
 mod list;
 mod pull;
@@ -12,7 +13,7 @@ use sprat_task::problem::list;
 use sprat_task::{ModelId, Problem};
 
 use crate::app::App;
-use crate::config::{Config, Encoder, Local, ModelConfig};
+use crate::config::{Config, Decoder, Encoder, ModelConfig};
 use crate::failure::Failure;
 
 /// Fetch models, and look at them
@@ -56,6 +57,7 @@ Examples:
   sprat models inspect encoder
   sprat models inspect hf:sentence-transformers/all-MiniLM-L6-v2
   sprat models inspect path:models/mine --json
+  sprat models inspect path:models/small.gguf
 
 Files are read as they lie on this machine; nothing is fetched.")]
     Inspect(Named),
@@ -117,11 +119,12 @@ fn find<'a>(config: &'a Config, written: &str) -> Result<Meant<'a>, Problem> {
 /// The repository that a declared model's files come from.
 fn repository(model: &ModelConfig) -> Option<&Repository> {
     match model {
-        ModelConfig::Encoder(Encoder { source, .. }) | ModelConfig::Decoder(Local { source }) => match source
-        {
-            ModelSource::Hub(repository) => Some(repository),
-            ModelSource::Path(_) => None,
-        },
+        ModelConfig::Encoder(Encoder { source, .. }) | ModelConfig::Decoder(Decoder { source, .. }) => {
+            match source {
+                ModelSource::Hub(repository) => Some(repository),
+                ModelSource::Path(_) => None,
+            }
+        }
         ModelConfig::Linear(_) | ModelConfig::Tagger(_) | ModelConfig::Remote(_) => None,
     }
 }

@@ -11,6 +11,7 @@ use sprat_task::{Problem, Source};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::decoder::{self, Decoder};
 use super::encoder::{self, Encoder};
 use super::remote::{self, Remote};
 use super::{BUILT_IN, Faults, file};
@@ -25,7 +26,7 @@ pub enum ModelConfig {
     /// A small transformer that reads text into vectors, with a head trained here.
     Encoder(Encoder),
     /// A small language model on this machine.
-    Decoder(Local),
+    Decoder(Decoder),
     /// A model behind an API, or recorded answers.
     Remote(Box<Remote>),
 }
@@ -35,13 +36,6 @@ pub type Linear = linear::Config;
 
 /// Settings of a tagger. Its seed is that of `[defaults]`.
 pub type Tagger = tagger::Config;
-
-/// A model whose files are on this machine or can be fetched.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Local {
-    /// `hf:OWNER/NAME@REVISION` or `path:PATH`.
-    pub source: ModelSource,
-}
 
 impl ModelConfig {
     /// The word after `kind =`.
@@ -61,7 +55,7 @@ pub const KEYS: [(&str, &[&str]); 5] = [
     ("linear", &["kind", "cost", "epochs", "tolerance", "balance", "in_scope_loss", "max_features"]),
     ("tagger", &["kind", "epochs", "rate", "decay", "least_count", "max_features"]),
     ("encoder", encoder::KEYS),
-    ("decoder", &["kind", "source"]),
+    ("decoder", decoder::KEYS),
     ("remote", remote::KEYS),
 ];
 
@@ -90,12 +84,6 @@ struct TaggerTable {
     decay: Option<Spanned<f64>>,
     least_count: Option<Spanned<i64>>,
     max_features: Option<Spanned<i64>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LocalTable {
-    source: Option<Spanned<String>>,
 }
 
 /// Reads one model. Keys it doesn't have are noted in `faults`, all of them; the first other fault comes back.
@@ -130,7 +118,7 @@ pub(super) fn read(
         "linear" => linear(source, source.parse_part(rest)?).map(ModelConfig::Linear),
         "tagger" => tagger(source, source.parse_part(rest)?).map(ModelConfig::Tagger),
         "encoder" => encoder::read(source, name, source.parse_part(rest)?).map(ModelConfig::Encoder),
-        "decoder" => local(source, name, source.parse_part(rest)?).map(ModelConfig::Decoder),
+        "decoder" => decoder::read(source, name, source.parse_part(rest)?).map(ModelConfig::Decoder),
         _ => remote::read(source, name, rest).map(|remote| ModelConfig::Remote(Box::new(remote))),
     }
 }
@@ -255,10 +243,6 @@ fn tagger(source: &Source, table: TaggerTable) -> Result<Tagger, Problem> {
             .and_then(|most| usize::try_from(most).ok())
             .unwrap_or(defaults.max_features),
     })
-}
-
-fn local(source: &Source, name: &Spanned<DeString<'_>>, table: LocalTable) -> Result<Local, Problem> {
-    Ok(Local { source: checked_place(source, name, table.source)? })
 }
 
 /// Where a model's files are: `hf:OWNER/NAME` or `path:PATH`.

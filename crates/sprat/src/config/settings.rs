@@ -104,8 +104,10 @@ pub fn of_config(config: &Config, source: &Source, root: &std::path::Path) -> Ve
                 all.add(&["models", name, "balance"], short(encoder.balance));
                 all.add(&["models", name, "in_scope_loss"], short(encoder.in_scope_loss));
             }
-            ModelConfig::Decoder(local) => {
-                all.add(&["models", name, "source"], local.source.to_string());
+            ModelConfig::Decoder(decoder) => {
+                all.add(&["models", name, "source"], decoder.source.to_string());
+                all.add(&["models", name, "context"], decoder.context);
+                all.add_or(&["models", name, "threads"], decoder.threads, "as many as the machine has");
             }
             ModelConfig::Remote(remote) => of_remote(&mut all, name, remote, root),
         }

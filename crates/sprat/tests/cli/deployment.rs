@@ -1,19 +1,12 @@
 //! Canary, shadow, promotion and rollback: what the terminal says, and what a running server does about it.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::Child;
-use std::time::{Duration, Instant};
-
-use serde_json::{Value, json};
+use serde_json::json;
 use sprat_store::{ShadowHour, ShadowSums};
 use sprat_task::{ReleaseId, Source, Status, read_task};
 
 use crate::registry::{NOON, TASK, entry, release, workspace};
+use crate::served::{Served, wait_for};
 use crate::workspace::{Workspace, shows};
-
-/// Only a server that does something else than the test expects makes a test wait so long.
-const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Releases of no rungs that are bound to the task as it is.
 fn add(workspace: &Workspace, statuses: &[Status]) {
@@ -110,77 +103,6 @@ fn what_cannot_be_tried_is_refused_with_the_next_step() {
     shows!("canary of ten", workspace.sprat(&["canary", "tickets", "2", "--share", "10"]));
     shows!("shadow that may not answer", workspace.sprat(&["shadow", "tickets", "2"]));
     shows!("shadow that is live", workspace.sprat(&["shadow", "tickets", "1"]));
-}
-
-/// A server over a workspace; it ends with the test.
-struct Served {
-    child: Child,
-    clients: SocketAddr,
-    operators: SocketAddr,
-}
-
-impl Served {
-    fn start(workspace: &Workspace) -> Self {
-        let any = "127.0.0.1:0";
-        let mut child = workspace.start(&["serve", "--listen", any, "--management", any, "--json"]);
-        let mut text = String::new();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let told: Value = loop {
-            assert_ne!(lines.read_line(&mut text).unwrap(), 0, "it ended: {text}");
-            if let Ok(told) = serde_json::from_str(&text) {
-                break told;
-            }
-        };
-        let address = |key: &str, end: &str| {
-            let url = told[key].as_str().unwrap();
-            url.trim_start_matches("http://").trim_end_matches(end).parse().unwrap()
-        };
-        Self { child, clients: address("base_url", "/v1"), operators: address("management_url", "") }
-    }
-
-    fn send(address: SocketAddr, head: &str, body: &str) -> String {
-        let mut socket = TcpStream::connect(address).unwrap();
-        let length = body.len();
-        let head =
-            format!("{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
-        socket.write_all(format!("{head}{body}").as_bytes()).unwrap();
-        let mut reply = String::new();
-        socket.read_to_string(&mut reply).unwrap();
-        reply
-    }
-
-    /// The release that answers a user.
-    fn release(&self, user: &str) -> String {
-        let message = json!([{"role": "user", "content": "where is my parcel?"}]);
-        let body = json!({"model": "tickets", "messages": message, "user": user}).to_string();
-        let reply = Self::send(self.clients, "POST /v1/chat/completions", &body);
-        assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
-        let header = reply.lines().find_map(|line| line.strip_prefix("x-sprat-release: "));
-        header.unwrap().to_owned()
-    }
-
-    /// Asks until this release answers: a server looks for changes each second.
-    fn until(&self, user: &str, release: &str) {
-        wait_for(release, || (self.release(user) == release).then_some(()));
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 #[test]

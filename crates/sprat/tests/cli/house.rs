@@ -13,7 +13,7 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("sprat-wire", &[]),
     ("sprat-engine", &[]),
     ("sprat-cascade", &["sprat-stats", "sprat-task"]),
-    ("sprat-models", &["sprat-task", "sprat-wire"]),
+    ("sprat-models", &["sprat-engine", "sprat-task", "sprat-wire"]),
     ("sprat-store", &["sprat-task"]),
     ("sprat-gateway", &["sprat-cascade", "sprat-store", "sprat-task", "sprat-wire"]),
     (
@@ -23,11 +23,12 @@ const ALLOWED: [(&str, &[&str]); 9] = [
 ];
 
 /// Crates that only one of ours may use, and who.
-const KEPT_TO_ONE: [(&str, &str); 4] = [
-    ("rusqlite", "sprat-store"), // SQL only in the store
-    ("axum", "sprat-gateway"),   // HTTP is served only by the gateway
-    ("reqwest", "sprat-models"), // and called only by the models
-    ("clap", "sprat"),           // arguments are the binary's
+const KEPT_TO_ONE: [(&str, &str); 5] = [
+    ("rusqlite", "sprat-store"),         // SQL only in the store
+    ("llama-cpp-sys-2", "sprat-engine"), // C++ that may abort runs in the engine's process
+    ("axum", "sprat-gateway"),           // HTTP is served only by the gateway
+    ("reqwest", "sprat-models"),         // and called only by the models
+    ("clap", "sprat"),                   // arguments are the binary's
 ];
 
 /// What would let the pure crates do I/O, start a runtime or read a clock.

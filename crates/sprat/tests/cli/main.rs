@@ -6,6 +6,8 @@ mod arguments;
 mod bad_input;
 mod configuration;
 mod damaged;
+#[cfg(all(feature = "decoder", unix))]
+mod decoder;
 mod deployment;
 mod doctor;
 #[cfg(feature = "encoder")]
@@ -18,6 +20,7 @@ mod models;
 mod provider;
 mod records;
 mod registry;
+mod served;
 mod terminal;
 mod the_loop;
 #[cfg(feature = "encoder")]

@@ -7,17 +7,17 @@ use sprat_models::hub::{Contents, HubError, ModelSource, Snapshot};
 use sprat_models::remote::Provider;
 use sprat_task::{Money, Price, Problem};
 
-use super::{Meant, failed, find, hub};
+use super::{Meant, failed, find, gguf, hub};
 use crate::app::App;
-use crate::config::{Encoder, Local, ModelConfig, Remote};
+use crate::config::{DECODER_CONTEXT, Decoder, Encoder, ModelConfig, Remote};
 use crate::failure::Failure;
 use crate::output::words;
 use crate::workspace::{Workspace, shown};
 
 /// What is shown of a model: the same as lines and as JSON.
-struct Told {
-    lines: Vec<(&'static str, String)>,
-    json: Value,
+pub struct Told {
+    pub lines: Vec<(&'static str, String)>,
+    pub json: Value,
 }
 
 pub fn run(written: &str, app: &App) -> Result<(), Failure> {
@@ -42,7 +42,16 @@ pub fn run(written: &str, app: &App) -> Result<(), Failure> {
         Meant::Declared(id, ModelConfig::Remote(remote)) => self::remote(id.as_str(), remote, &workspace)?,
         Meant::Declared(
             id,
-            ModelConfig::Encoder(Encoder { source, .. }) | ModelConfig::Decoder(Local { source }),
+            ModelConfig::Decoder(Decoder { source: source @ ModelSource::Path(path), context, .. }),
+        ) => gguf::told(id.as_str(), &source.to_string(), &workspace.root.join(path), *context)?,
+        Meant::Source(ref source @ ModelSource::Path(ref path))
+            if path.extension().is_some_and(|end| end == "gguf") =>
+        {
+            gguf::told(&source.to_string(), &source.to_string(), &workspace.root.join(path), DECODER_CONTEXT)?
+        }
+        Meant::Declared(
+            id,
+            ModelConfig::Encoder(Encoder { source, .. }) | ModelConfig::Decoder(Decoder { source, .. }),
         ) => self::local(id.as_str(), source, &workspace)?,
         Meant::Source(source) => self::local(&source.to_string(), &source, &workspace)?,
     };

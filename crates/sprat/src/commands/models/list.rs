@@ -6,7 +6,7 @@ use sprat_models::hub::{Cache, ModelSource};
 
 use super::{Pulled, hub};
 use crate::app::App;
-use crate::config::{Encoder, Local, ModelConfig};
+use crate::config::{Decoder, Encoder, ModelConfig};
 use crate::failure::Failure;
 use crate::output::{Table, words};
 use crate::workspace::{Workspace, shown};
@@ -75,7 +75,7 @@ fn declared(workspace: &Workspace, cache: &Cache) -> Vec<Declared> {
                 let settings = &remote.settings;
                 (Some(format!("{} {}", settings.provider.word(), settings.model).trim().to_owned()), None)
             }
-            ModelConfig::Encoder(Encoder { source, .. }) | ModelConfig::Decoder(Local { source }) => {
+            ModelConfig::Encoder(Encoder { source, .. }) | ModelConfig::Decoder(Decoder { source, .. }) => {
                 let here = match source {
                     ModelSource::Hub(repository) => cache.find(repository).is_some(),
                     ModelSource::Path(path) => workspace.root.join(path).exists(),

@@ -1,0 +1,122 @@
+//! What is kept of a decoder that became a rung? One JSON file: which model, told what, and what its labels score on the
+//! average. The model's own file stays where it is; its digest is here, and opening compares it.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use sprat_engine::protocol::Prompt;
+use sprat_task::{Label, Sha256Hex};
+
+/// Raised whenever the layout or the meaning of a number changes.
+pub const VERSION: u32 = 1;
+
+/// Everything that was learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Learned {
+    pub version: u32,
+    /// The labels, in the order of every score.
+    pub labels: Vec<Label>,
+    /// The model's file.
+    pub model: Weights,
+    /// What it is told.
+    pub prompt: Prompt,
+    /// What each label scores a token, on the average of the training rows.
+    pub means: Vec<f32>,
+    /// Tokens that it looks back on.
+    pub context: u32,
+    /// Rows it was asked about.
+    pub rows: u64,
+    /// SHA-256 over those rows.
+    pub data_sha256: Sha256Hex,
+    /// Version of the code that made it.
+    pub code_version: String,
+}
+
+/// A model's file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// Of all of it.
+    pub sha256: Sha256Hex,
+    /// How long it is.
+    pub bytes: u64,
+    /// When it was last written, in nanoseconds since 1970. A file that is as long and as old as it was is not read
+    /// through again: that takes seconds where it is large.
+    pub written_unix_ns: u64,
+}
+
+impl Weights {
+    /// Reads a file through.
+    pub fn of(file: &Path) -> Result<Self, String> {
+        let cant = |error: std::io::Error| format!("{}: {error}", file.display());
+        let (bytes, written_unix_ns) = stamp(file)?;
+        let mut input = File::open(file).map_err(cant)?;
+        let mut digest = Sha256::new();
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match input.read(&mut buffer).map_err(cant)? {
+                0 => break,
+                read => digest.update(&buffer[..read]),
+            }
+        }
+        let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = Sha256Hex::from_hex(&digest).ok_or_else(|| format!("{}: no digest", file.display()))?;
+        Ok(Self { sha256, bytes, written_unix_ns })
+    }
+
+    /// Whether `file` is still that file.
+    pub fn check(&self, file: &Path) -> Result<(), String> {
+        let is_same =
+            stamp(file)? == (self.bytes, self.written_unix_ns) || Self::of(file)?.sha256 == self.sha256;
+        match is_same {
+            true => Ok(()),
+            false => Err(format!(
+                "{} is not the file that the rung was made with; put that file back, or learn again",
+                file.display()
+            )),
+        }
+    }
+}
+
+/// Length, and when it was written.
+fn stamp(file: &Path) -> Result<(u64, u64), String> {
+    let told = std::fs::metadata(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let written = told.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Ok((told.len(), written.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0))))
+}
+
+impl Learned {
+    /// Writes the file.
+    pub fn save(&self, path: &Path) -> Result<(), String> {
+        let cant = |why: String| format!("{} can't be written: {why}", path.display());
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(|error| cant(error.to_string()))?;
+        bytes.push(b'\n');
+        let mut file = File::create(path).map_err(|error| cant(error.to_string()))?;
+        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(|error| cant(error.to_string()))
+    }
+
+    /// Reads a file and checks all of it but whether the model's own is still the same.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let broken = |what: &str| format!("{}: {what}; learn again", path.display());
+        let learned: Self = serde_json::from_slice(&bytes)
+            .map_err(|_| broken("the file is damaged, or of another version of the format"))?;
+        let labels = learned.labels.len();
+        if learned.version != VERSION {
+            return Err(broken(&format!(
+                "the file has format version {}, this build reads {VERSION}",
+                learned.version
+            )));
+        }
+        let fits = labels > 0 && learned.means.len() == labels && learned.prompt.labels.len() == labels;
+        if !fits || learned.means.iter().any(|mean| !mean.is_finite()) {
+            return Err(broken("labels and numbers don't fit together"));
+        }
+        Ok(learned)
+    }
+}

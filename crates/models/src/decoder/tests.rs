@@ -1,0 +1,355 @@
+//! Over an engine that is this test binary once more: it scores labels by what the text says, and ends as it is told to.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sprat_engine::protocol::{self, HELLO, Loaded, Order, Prompt, Refusal, Report, Scored};
+use sprat_engine::tiny::Tiny;
+use sprat_task::file::read_task;
+use sprat_task::{Answer, Context, Input, LabelledRow, ModelError, Source, Task, Trainer, Training};
+
+use super::*;
+
+const LABELS: [&str; 3] = ["billing", "refund", "technical"];
+
+#[test]
+#[ignore = "the other tests start it, as an engine"]
+fn fake_engine() {
+    let mut socket = File::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
+    let mut writer = socket.try_clone().unwrap();
+    let mut say = |report: &Report| protocol::write(&mut writer, report).unwrap();
+    let mut labels: Vec<String> = Vec::new();
+    while let Ok(order) = protocol::read::<Order>(&mut socket) {
+        match order {
+            Order::Load(load) if load.file.ends_with("broken.gguf") => {
+                return say(&Report::NotLoaded("broken.gguf is broken".to_owned()));
+            }
+            Order::Load(load) => {
+                let hello = HELLO.to_owned();
+                say(&Report::Loaded(Loaded { hello, context: load.context, threads: 1, took_ms: 1 }));
+            }
+            Order::Prompt(prompt) if prompt.before.contains("too long") => {
+                let why = Refusal::TooLong { tokens: 9_000, room: 512 };
+                say(&Report::NoPrompt { prompt: prompt.prompt, why });
+            }
+            Order::Prompt(prompt) => labels = prompt.labels,
+            Order::Score(score) => match score.text.as_str() {
+                "abort" => std::process::abort(),
+                "exit" => {
+                    eprintln!("GGML_ASSERT(n_tokens <= n_batch) failed");
+                    std::process::exit(3);
+                }
+                "hang" => std::thread::sleep(Duration::from_secs(600)),
+                "silence" => {}
+                "garbage" => drop(std::io::Write::write_all(&mut socket, b"\x04\0\0\0oops")),
+                "full" => say(&Report::Refused { id: score.id, why: Refusal::Full }),
+                _ if labels.is_empty() => {
+                    let why = Refusal::Bad("there is no prompt".to_owned());
+                    say(&Report::Refused { id: score.id, why });
+                }
+                text => {
+                    let fits = |label: &String| if text.contains(label.trim()) { -0.5 } else { -4.0 };
+                    let log_likelihoods = labels.iter().map(fits).collect();
+                    let tokens = vec![1; labels.len()];
+                    say(&Report::Scored(Scored { id: score.id, log_likelihoods, tokens, read: 3 }));
+                }
+            },
+            Order::Generate(_) | Order::Cancel(_) => {}
+        }
+    }
+}
+
+/// This test binary, as an engine.
+fn fake() -> (PathBuf, Vec<String>) {
+    let arguments = ["--exact", "decoder::tests::fake_engine", "--ignored", "--nocapture"];
+    (std::env::current_exe().unwrap(), arguments.map(str::to_owned).to_vec())
+}
+
+fn config(file: &str) -> EngineConfig {
+    let (program, arguments) = fake();
+    EngineConfig {
+        program,
+        arguments: arguments.iter().map(Into::into).collect(),
+        file: file.into(),
+        context: 512,
+        threads: 1,
+        waiting: 16,
+        patience: Duration::from_millis(700),
+        loading: Duration::from_secs(60),
+    }
+}
+
+fn engine() -> (Arc<Engines>, Arc<Engine>) {
+    let engines = Engines::new(1_000);
+    let engine = engines.open(config("model.gguf"), 600).unwrap();
+    (engines, engine)
+}
+
+fn prompt(before: &str) -> Prompt {
+    let labels = LABELS.map(|label| format!(" {label}")).to_vec();
+    Prompt { prompt: before.len() as u64, before: before.to_owned(), after: "\nLabel:".to_owned(), labels }
+}
+
+fn context(within: Duration) -> Context {
+    Context::until(Instant::now() + within, "test")
+}
+
+async fn ask(engine: &Engine, text: &str) -> Result<Scored, ModelError> {
+    engine.score(&context(Duration::from_secs(60)), &prompt("Text: "), text).await
+}
+
+/// Asks until the engine no longer rests.
+async fn ask_again(engine: &Engine, text: &str) -> Result<Scored, ModelError> {
+    loop {
+        match ask(engine, text).await {
+            Err(ModelError::Resting { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
+            answer => return answer,
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_engine_is_started_when_it_is_first_asked_and_stays() {
+    let (_engines, engine) = engine();
+    assert_eq!(engine.standing().process, None);
+    let scored = ask(&engine, "a refund please").await.unwrap();
+    assert_eq!(scored.log_likelihoods, [-4.0, -0.5, -4.0]);
+    let first = engine.standing();
+    assert!(first.process.is_some() && first.is_loaded, "{first:?}");
+    ask(&engine, "billing").await.unwrap();
+    assert_eq!(engine.standing(), first);
+}
+
+#[tokio::test]
+async fn a_crash_fails_those_who_wait_and_the_engine_comes_back_after_a_rest() {
+    let (_engines, engine) = engine();
+    ask(&engine, "billing").await.unwrap();
+    let (waiting, crashed) = tokio::join!(ask(&engine, "silence"), ask(&engine, "abort"));
+    for answer in [waiting, crashed] {
+        let error = answer.unwrap_err();
+        assert!(matches!(&error, ModelError::Unavailable(why) if why.contains("SIGABRT")), "{error}");
+    }
+    let error = loop {
+        match ask(&engine, "billing").await {
+            Err(ModelError::Unavailable(_)) => tokio::task::yield_now().await,
+            other => break other.unwrap_err(),
+        }
+    };
+    assert!(matches!(&error, ModelError::Resting { why, .. } if why.contains("SIGABRT")), "{error}");
+    assert!(ask_again(&engine, "billing").await.is_ok());
+    assert_eq!(engine.standing().crashes, 1);
+}
+
+#[tokio::test]
+async fn one_that_is_killed_is_started_again() {
+    let (_engines, engine) = engine();
+    ask(&engine, "billing").await.unwrap();
+    let process = engine.standing().process.unwrap();
+    let status = std::process::Command::new("kill").args(["-9", &process.to_string()]).status().unwrap();
+    assert!(status.success());
+    // It may take the signal before or after it hears of the request.
+    let first = ask(&engine, "silence").await.unwrap_err();
+    assert!(
+        matches!(&first, ModelError::Unavailable(why) | ModelError::Resting { why, .. } if why.contains("SIGKILL")),
+        "{first}"
+    );
+    ask_again(&engine, "billing").await.unwrap();
+    assert_ne!(engine.standing().process, Some(process));
+}
+
+#[tokio::test]
+async fn its_last_words_are_told() {
+    let (_engines, engine) = engine();
+    let error = ask(&engine, "exit").await.unwrap_err().to_string();
+    assert!(
+        error.contains("its engine ended with exit code 3: GGML_ASSERT(n_tokens <= n_batch) failed"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn one_that_is_stuck_is_ended() {
+    let (_engines, engine) = engine();
+    ask(&engine, "billing").await.unwrap();
+    let error = ask(&engine, "hang").await.unwrap_err().to_string();
+    assert!(error.contains("it said nothing for 700ms"), "{error}");
+    ask_again(&engine, "billing").await.unwrap();
+}
+
+#[tokio::test]
+async fn one_that_talks_nonsense_is_ended() {
+    let (_engines, engine) = engine();
+    ask(&engine, "billing").await.unwrap();
+    let error = ask(&engine, "garbage").await.unwrap_err().to_string();
+    assert!(
+        error.contains("a message that can't be understood") || error.contains("it said expected"),
+        "{error}"
+    );
+    assert_eq!(engine.standing().crashes, 1);
+}
+
+#[tokio::test]
+async fn a_model_that_cant_be_loaded_says_why_and_rests_longer_each_time() {
+    let engines = Engines::new(1_000);
+    let engine = engines.open(config("broken.gguf"), 600).unwrap();
+    let mut rests = Vec::new();
+    for _ in 0..3 {
+        let error = ask_again(&engine, "billing").await.unwrap_err().to_string();
+        assert_eq!(error, "unavailable: broken.gguf is broken");
+        let retry_after_ms = loop {
+            match ask(&engine, "billing").await {
+                Err(ModelError::Resting { retry_after_ms, .. }) => break retry_after_ms,
+                _ => tokio::task::yield_now().await,
+            }
+        };
+        rests.push(retry_after_ms);
+    }
+    assert!(rests[0] <= 500 && rests[1] > 500 && rests[1] <= 1_000 && rests[2] > 1_000, "{rests:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_too_late_is_not_waited_for_and_costs_nobody_else() {
+    let (_engines, engine) = engine();
+    ask(&engine, "billing").await.unwrap();
+    let late = engine.score(&context(Duration::from_millis(30)), &prompt("Text: "), "silence").await;
+    assert_eq!(late, Err(ModelError::Timeout));
+    let left = context(Duration::from_secs(60));
+    left.cancel.cancel();
+    assert_eq!(engine.score(&left, &prompt("Text: "), "silence").await, Err(ModelError::Cancelled));
+    ask(&engine, "billing").await.unwrap();
+    assert_eq!(engine.standing().crashes, 0);
+}
+
+#[tokio::test]
+async fn refusals_are_told_apart() {
+    let (_engines, engine) = engine();
+    assert_eq!(ask(&engine, "full").await, Err(ModelError::Busy { retry_after_ms: None }));
+    let (other_engines, other) = self::engine();
+    let long = other.score(&context(Duration::from_secs(60)), &prompt("too long"), "text").await.unwrap_err();
+    assert_eq!(long, ModelError::BadInput("9000 tokens, and the model has room for 512".to_owned()));
+    drop(other_engines);
+}
+
+#[tokio::test]
+async fn a_program_that_isnt_there_is_said_to_be_missing() {
+    let engines = Engines::new(1_000);
+    let engine =
+        engines.open(EngineConfig { program: "/no/such/program".into(), ..config("a.gguf") }, 1).unwrap();
+    let error = ask(&engine, "text").await.unwrap_err().to_string();
+    assert!(error.contains("its engine can't be started (/no/such/program)"), "{error}");
+}
+
+#[tokio::test]
+async fn models_that_nobody_waits_for_make_way_for_others() {
+    let engines = Engines::new(1_000);
+    let [a, b, c] = ["a", "b", "c"].map(|name| engines.open(config(&format!("{name}.gguf")), 400).unwrap());
+    ask(&a, "billing").await.unwrap();
+    ask(&b, "billing").await.unwrap();
+    ask(&a, "billing").await.unwrap();
+    ask(&c, "billing").await.unwrap();
+    assert_eq!(
+        [&a, &b, &c].map(|engine| engine.is_running()),
+        [true, false, true],
+        "b was asked longest ago"
+    );
+    assert_eq!(b.standing().crashes, 0, "it was told to end");
+    ask(&b, "billing").await.unwrap();
+    assert!(Arc::ptr_eq(&engines.open(config("a.gguf"), 400).unwrap(), &a), "one model has one engine");
+}
+
+#[tokio::test]
+async fn one_that_finds_no_room_beside_models_at_work_says_so() {
+    let engines = Engines::new(1_000 << 20);
+    let [a, b] = ["a", "b"].map(|name| engines.open(config(&format!("{name}.gguf")), 600 << 20).unwrap());
+    ask(&a, "billing").await.unwrap();
+    let beside = async {
+        // Until the other's request is on its way.
+        while a.idle_since().is_some() {
+            tokio::task::yield_now().await;
+        }
+        ask(&b, "billing").await
+    };
+    let within = context(Duration::from_millis(400));
+    let words = prompt("Text: ");
+    let (_, refused) = tokio::join!(a.score(&within, &words, "silence"), beside);
+    let expected = "unavailable: b.gguf needs 600 MiB of memory, and models at work hold 600 MiB of 1000 MiB";
+    assert_eq!(refused.unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn a_model_that_can_never_fit_is_refused_with_the_arithmetic() {
+    let error = Engines::new(100 << 20).open(config("large.gguf"), 300 << 20).map(|_| ()).unwrap_err();
+    assert_eq!(
+        error,
+        "large.gguf needs 300 MiB of memory with a context of 512 tokens, and models may take 100 MiB"
+    );
+}
+
+fn task() -> Task {
+    let text = "kind = \"classify\"\nlabels = [\"billing\", \"refund\", \"technical\"]\n";
+    read_task("tickets", &Source::new("tickets.toml", text), |_| Err(String::new())).unwrap()
+}
+
+fn rows() -> Vec<LabelledRow> {
+    let row = |number: usize| {
+        let label = LABELS[number % 3];
+        LabelledRow::gold(format!("row {number} is about {label}"), Answer::label(label))
+    };
+    (0..30).map(row).collect()
+}
+
+fn trainer(file: &Path) -> DecoderTrainer {
+    let settings = Settings { engine: fake(), file: file.to_owned(), context: 512, threads: 1 };
+    DecoderTrainer::new("small".into(), settings, Engines::new(1 << 30))
+}
+
+fn fit(trainer: &DecoderTrainer, folder: &Path) -> Result<sprat_task::Fitted, sprat_task::TrainError> {
+    let training =
+        Training { seed: 1, threads: 1, kept: None, progress: &|_| std::ops::ControlFlow::Continue(()) };
+    trainer.fit(&training, &task(), &rows(), &[0; 30], folder)
+}
+
+#[tokio::test]
+async fn a_decoder_becomes_a_rung_and_is_opened_as_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tiny.gguf");
+    Tiny::SMALLEST.write(&file, 1).unwrap();
+    let trainer = trainer(&file);
+    let fitted = fit(&trainer, folder.path()).unwrap();
+    let shown = fitted.out_of_fold.iter().filter(|attempt| attempt.is_none()).count();
+    assert_eq!(shown, 8, "rows that it is shown calibrate nothing");
+    for (row, attempt) in rows().iter().zip(&fitted.out_of_fold) {
+        let Some(attempt) = attempt else { continue };
+        let prediction = attempt.prediction().unwrap();
+        assert_eq!(Some(&prediction.answer), row.target());
+        assert_eq!(prediction.features.0.len(), fitted.model.feature_names().len());
+    }
+    let opened = trainer.open(&task(), &folder.path().join(&fitted.file)).unwrap();
+    let inputs = [Input::new("a refund"), Input::new("technical trouble")];
+    let cx = context(Duration::from_secs(60));
+    let strip = |attempts: Vec<sprat_task::Attempt>| {
+        attempts.into_iter().map(|attempt| attempt.result).collect::<Vec<_>>()
+    };
+    let first = strip(fitted.model.predict(&cx, &task(), &inputs).await);
+    assert_eq!(strip(opened.predict(&cx, &task(), &inputs).await), first);
+    // Another model under the same name is not the one that was certified.
+    Tiny::SMALLEST.write(&file, 2).unwrap();
+    let error = trainer.open(&task(), &folder.path().join(&fitted.file)).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("is not the file that the rung was made with"), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused_before_any_engine_sees_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cut.gguf");
+    Tiny::SMALLEST.write(&file, 1).unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    let error = trainer(&file).check().unwrap_err();
+    assert!(error.contains("cut.gguf is cut off or damaged"), "{error}");
+    let error = trainer(&folder.path().join("none.gguf")).check().unwrap_err();
+    assert!(error.contains("none.gguf can't be read"), "{error}");
+}

@@ -1,0 +1,248 @@
+//! How does a decoder become a rung? It isn't taught: it is told the task and shown a few rows, and asked about all others
+//! once. What its labels score on the average is taken away from then on; that average knows no row's label.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use sprat_engine::gguf::{Gguf, Shape, memory};
+use sprat_engine::protocol::{Prompt, Scored};
+use sprat_task::model::Progress;
+use sprat_task::{
+    Attempt, Fitted, LabelledRow, Model, ModelError, ModelId, Sha256Hex, Task, TrainError, Trainer, Training,
+};
+
+use super::answer::{answer, per_token};
+use super::artifact::{Learned, VERSION, Weights};
+use super::engine::{Engine, EngineConfig};
+use super::engines::Engines;
+use super::prompt::{examples, one_line, prompt};
+use super::rung::DecoderRung;
+
+/// How long an answer may take: the model is loaded before the first, and a large one is slow.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Rows that the engine has at a time.
+const AT_ONCE: usize = 32;
+/// Crashes that a training lives through.
+const MOST_CRASHES: u64 = 3;
+/// How often it is asked whether to go on, while no answer comes.
+const STEP: Duration = Duration::from_millis(200);
+/// Tokens computed at once, which memory is reckoned with.
+pub const BATCH: u64 = 256;
+
+/// Where a decoder is, and how it is run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The program that runs engines, and its arguments.
+    pub engine: (PathBuf, Vec<String>),
+    /// The GGUF file.
+    pub file: PathBuf,
+    /// Tokens that all requests together can look back on.
+    pub context: u32,
+    /// Threads it computes on; 0 means as many as the machine has.
+    pub threads: u32,
+}
+
+/// Makes rungs of a decoder.
+pub struct DecoderTrainer {
+    id: ModelId,
+    settings: Settings,
+    engines: Arc<Engines>,
+}
+
+impl DecoderTrainer {
+    /// For the model that `settings` tell of.
+    pub fn new(id: ModelId, settings: Settings, engines: Arc<Engines>) -> Self {
+        Self { id, settings, engines }
+    }
+
+    /// Reads what the model's file says of itself: is it a whole model, and does it fit?
+    ///
+    /// # Errors
+    /// A sentence with the file.
+    pub fn check(&self) -> Result<(), String> {
+        self.open_engine().map(|_| ())
+    }
+
+    fn open_engine(&self) -> Result<Arc<Engine>, String> {
+        let Settings { engine: (program, arguments), file, context, threads } = &self.settings;
+        let told = |why: String| format!("{} {why}", file.display());
+        let read = Gguf::open(file).map_err(|error| told(error.to_string()))?;
+        let shape = Shape::of(&read).map_err(|error| told(error.to_string()))?;
+        let needs = memory(&read, &shape, u64::from(*context), BATCH).total();
+        let config = EngineConfig {
+            program: program.clone(),
+            arguments: arguments.iter().map(Into::into).collect(),
+            file: file.clone(),
+            context: *context,
+            threads: *threads,
+            waiting: 256,
+            // A batch of a large model may take as long on few cores, and nothing is said within it.
+            patience: Duration::from_secs(120),
+            loading: Duration::from_secs(300),
+        };
+        self.engines.open(config, needs)
+    }
+
+    /// What the engine says of every row but those that it is shown.
+    fn ask(
+        &self,
+        engine: &Engine,
+        prompt: &Prompt,
+        rows: &[LabelledRow],
+        shown: &[usize],
+        training: &Training<'_>,
+    ) -> Result<Vec<Option<Said>>, TrainError> {
+        let mut left: VecDeque<usize> = (0..rows.len()).filter(|row| !shown.contains(row)).collect();
+        let (all, mut said) = (left.len(), Vec::new());
+        said.resize_with(rows.len(), || None);
+        let crashes_before = engine.standing().crashes;
+        let (send, answers) = channel();
+        let mut under_way = HashMap::new();
+        let (mut answered, mut failed) = (0, 0);
+        while answered + failed < all {
+            while under_way.len() < AT_ONCE {
+                let Some(row) = left.pop_front() else { break };
+                let (send, start) = (send.clone(), Instant::now());
+                let hear = move |result| {
+                    // Nobody listens any more where the training was given up.
+                    let _ = send.send((row, Said { result, latency: start.elapsed() }));
+                };
+                match engine.ask(prompt, &one_line(&rows[row].input.text), PATIENCE, hear) {
+                    Ok(asked) => drop(under_way.insert(row, asked)),
+                    // It crashed: the rows that it had are lost, and the others wait until it is back.
+                    Err(ModelError::Resting { why, .. }) => {
+                        let crashes = engine.standing().crashes - crashes_before;
+                        if crashes > MOST_CRASHES {
+                            let id = &self.id;
+                            return Err(TrainError::Rows(format!(
+                                "decoder `{id}` crashed {crashes} times: {why}"
+                            )));
+                        }
+                        left.push_front(row);
+                        break;
+                    }
+                    Err(error) => return Err(TrainError::Rows(format!("decoder `{}`: {error}", self.id))),
+                }
+            }
+            let Ok((row, answer)) = answers.recv_timeout(STEP) else {
+                self.progress(training, answered + failed, all)?;
+                continue;
+            };
+            under_way.remove(&row);
+            match &answer.result {
+                Ok(_) => answered += 1,
+                Err(error) => {
+                    failed += 1;
+                    if answered == 0 && failed >= AT_ONCE.min(all) {
+                        // Nothing came of any: the rows are not at fault.
+                        return Err(TrainError::Rows(format!(
+                            "decoder `{}` answers nothing: {error}",
+                            self.id
+                        )));
+                    }
+                }
+            }
+            said[row] = Some(answer);
+            self.progress(training, answered + failed, all)?;
+        }
+        Ok(said)
+    }
+
+    fn progress(&self, training: &Training<'_>, done: usize, all: usize) -> Result<(), TrainError> {
+        let progress = Progress { done: done as f32 / all as f32, loss: None, rows_per_second: None };
+        match (training.progress)(progress) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(TrainError::Cancelled),
+        }
+    }
+}
+
+/// What came of one row.
+struct Said {
+    result: Result<Scored, ModelError>,
+    latency: Duration,
+}
+
+impl Trainer for DecoderTrainer {
+    fn id(&self) -> &ModelId {
+        &self.id
+    }
+
+    fn kind(&self) -> &'static str {
+        "decoder"
+    }
+
+    fn fit(
+        &self,
+        training: &Training<'_>,
+        task: &Task,
+        rows: &[LabelledRow],
+        _: &[u32],
+        folder: &Path,
+    ) -> Result<Fitted, TrainError> {
+        let engine = self.open_engine().map_err(TrainError::Artifact)?;
+        let model = Weights::of(&self.settings.file).map_err(TrainError::Artifact)?;
+        let shown = examples(rows, &task.labels);
+        let prompt = prompt(task, &shown.iter().map(|row| &rows[*row]).collect::<Vec<_>>());
+        let said = self.ask(&engine, &prompt, rows, &shown, training)?;
+        let scored = said.iter().flatten().filter_map(|said| said.result.as_ref().ok());
+        let means = means(scored.map(per_token), task.labels.len())
+            .ok_or_else(|| TrainError::Rows(format!("decoder `{}` could answer no row", self.id)))?;
+        let out_of_fold = said.iter().map(|said| {
+            let said = said.as_ref()?;
+            Some(match &said.result {
+                Ok(scored) => Attempt::free(answer(&task.labels, &means, scored), said.latency),
+                Err(error) => Attempt { latency: said.latency, ..Attempt::failed(error.clone()) },
+            })
+        });
+        let out_of_fold = out_of_fold.collect();
+        let learned = Learned {
+            version: VERSION,
+            labels: task.labels.clone(),
+            model,
+            prompt,
+            means,
+            context: self.settings.context,
+            rows: rows.len() as u64,
+            data_sha256: digest(rows),
+            code_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let file = format!("{}.decoder.json", self.id);
+        learned.save(&folder.join(&file)).map_err(TrainError::Artifact)?;
+        let model =
+            DecoderRung::open(self.id.clone(), engine, &folder.join(&file)).map_err(TrainError::Artifact)?;
+        Ok(Fitted { model: Arc::new(model), file, out_of_fold, told: None })
+    }
+
+    fn open(&self, _: &Task, file: &Path) -> Result<Arc<dyn Model>, TrainError> {
+        let engine = self.open_engine().map_err(TrainError::Artifact)?;
+        let rung = DecoderRung::open(self.id.clone(), engine, file).map_err(TrainError::Artifact)?;
+        Ok(Arc::new(rung))
+    }
+}
+
+/// The mean of each label's scores; `None` without any.
+fn means(scores: impl Iterator<Item = Vec<f32>>, labels: usize) -> Option<Vec<f32>> {
+    let (mut sums, mut count) = (vec![0.0_f64; labels], 0_u64);
+    for scores in scores.filter(|scores| scores.len() == labels) {
+        sums.iter_mut().zip(&scores).for_each(|(sum, score)| *sum += f64::from(*score));
+        count += 1;
+    }
+    (count > 0).then(|| sums.iter().map(|sum| (sum / count as f64) as f32).collect())
+}
+
+/// Identifies the rows.
+fn digest(rows: &[LabelledRow]) -> Sha256Hex {
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let label = row.target().map(|answer| answer.to_line()).unwrap_or_default();
+            format!("{label}\t{}", row.input.text)
+        })
+        .collect();
+    Sha256Hex::of_parts(lines.iter().map(|line| line.as_bytes()))
+}

@@ -1,0 +1,237 @@
+//! A decoder as a rung, through every command that meets it, and what happens when its engine is killed. The decoder is the
+//! tiny one that knows some words.
+
+use serde_json::{Value, json};
+use sprat_engine::tiny::{Knowing, Tiny};
+
+use crate::served::{Served, wait_for};
+use crate::workspace::{Ran, Workspace};
+
+const LABELS: [&str; 3] = ["billing", "refund", "technical"];
+
+/// Each of the first speaks for a label.
+const WORDS: [(&str, Option<usize>); 18] = [
+    ("invoice", Some(0)),
+    ("charged", Some(0)),
+    ("receipt", Some(0)),
+    ("money", Some(1)),
+    ("back", Some(1)),
+    ("returned", Some(1)),
+    ("crash", Some(2)),
+    ("error", Some(2)),
+    ("broken", Some(2)),
+    ("the", None),
+    ("my", None),
+    ("again", None),
+    ("today", None),
+    ("please", None),
+    ("was", None),
+    ("hello", None),
+    ("still", None),
+    ("and", None),
+];
+/// Of them, those that speak for a label.
+const TELLING: usize = 9;
+
+const CONFIG: &str = "\
+[models.small]
+kind = \"decoder\"
+source = \"path:tiny.gguf\"
+context = 2048
+threads = 1
+
+[models.large]
+kind = \"remote\"
+provider = \"replay\"
+model = \"authored\"
+path = \"answers.jsonl\"
+";
+
+const TASK: &str = "\
+kind = \"classify\"
+labels = [\"billing\", \"refund\", \"technical\"]
+instructions = \"Which team should read this?\"
+rungs = [\"small\"]
+large = \"large\"
+
+[target]
+max_error = 0.05
+";
+
+/// A task whose only rung is the decoder.
+fn workspace() -> Workspace {
+    let workspace = Workspace::with(CONFIG, TASK);
+    Knowing { labels: &LABELS, words: &WORDS, context: 2_048 }.write(&workspace.path("tiny.gguf")).unwrap();
+    let rows: Vec<(String, &str)> = (0..1_200).map(row).collect();
+    let line = |(text, label): &(String, &str)| format!("{}\n", json!({"text": text, "label": label}));
+    workspace.write("rows.jsonl", rows.iter().map(line).collect::<String>());
+    let answer = |(text, label): &(String, &str)| {
+        format!("{}\n", json!({"text": text, "answer": label, "provenance": "authored"}))
+    };
+    workspace.write("answers.jsonl", rows.iter().map(answer).collect::<String>());
+    workspace
+}
+
+/// The same on every machine: some words that say nothing, and one or two that speak for the label.
+fn row(number: usize) -> (String, &'static str) {
+    let label = number % LABELS.len();
+    let mut draw = number.wrapping_mul(0x9E37_79B9) >> 3;
+    let mut next = |below: usize| {
+        draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (draw >> 33) % below
+    };
+    let mut words: Vec<&str> =
+        (0..4 + next(4)).map(|_| WORDS[TELLING + next(WORDS.len() - TELLING)].0).collect();
+    for _ in 0..=next(2) {
+        let place = next(words.len());
+        words.insert(place, WORDS[3 * label + next(3)].0);
+    }
+    (format!("{} {number}", words.join(" ")), LABELS[label])
+}
+
+fn learn(workspace: &Workspace) -> Ran {
+    workspace.sprat(&["learn", "tickets", "rows.jsonl", "--json"])
+}
+
+fn ask(workspace: &Workspace, text: &str) -> Value {
+    workspace.sprat(&["ask", "tickets", text, "--json"]).json()
+}
+
+#[test]
+fn a_ladder_with_a_decoder_is_learned_certified_and_answers_everywhere() {
+    let workspace = workspace();
+    let ran = learn(&workspace);
+    assert_eq!(ran.code, 0, "{ran}");
+    let evidence = &ran.json()["evidence"];
+    assert_eq!(evidence["certificate"]["status"], "certified", "{}", evidence["certificate"]);
+    let decoder = &evidence["rungs"][0];
+    assert_eq!(decoder["kind"], "decoder");
+    assert!(decoder["accuracy"].as_f64() > Some(0.95), "{decoder}");
+    let asked = ask(&workspace, "hello my invoice was charged");
+    assert_eq!(
+        (&asked["answered_by"], &asked["answer"]["label"]),
+        (&json!("small"), &json!("billing")),
+        "{asked}"
+    );
+    let evaluated = workspace.sprat(&["eval", "tickets", "rows.jsonl", "--json"]).json();
+    assert!(evaluated["accuracy"].as_f64() > Some(0.95), "{evaluated}");
+    let standing = workspace.sprat(&["status", "tickets", "--json"]).json();
+    assert_eq!(standing["tasks"][0]["stale"], json!([]));
+    assert_eq!(learn(&workspace).json()["unchanged"].as_bool(), Some(true));
+}
+
+/// Who answered a request, and whether it went up to the large model.
+fn answered_by(served: &Served, text: &str) -> String {
+    let body = json!({"model": "tickets", "messages": [{"role": "user", "content": text}]}).to_string();
+    let reply = Served::send(served.clients, "POST /v1/chat/completions", &body);
+    let header = reply.lines().find_map(|line| line.strip_prefix("x-sprat-answered-by: "));
+    header.unwrap_or_else(|| panic!("{reply}")).trim().to_owned()
+}
+
+/// The processes that a process has started, by their arguments.
+#[cfg(target_os = "linux")]
+fn engines(of: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{of}/task")).unwrap();
+    let started = tasks.flat_map(|task| {
+        let children = std::fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default();
+        children.split_whitespace().map(|child| child.parse().unwrap()).collect::<Vec<u32>>()
+    });
+    let is_engine = |child: &u32| {
+        let arguments = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        arguments.split(|byte| *byte == 0).nth(1) == Some(b"engine")
+    };
+    started.filter(is_engine).collect()
+}
+
+#[cfg(target_os = "linux")]
+fn kill(process: u32) {
+    use nix::sys::signal::{Signal, kill};
+    kill(nix::unistd::Pid::from_raw(i32::try_from(process).unwrap()), Signal::SIGKILL).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_engine_that_is_killed_under_load_costs_answers_of_the_large_model_and_comes_back() {
+    let workspace = workspace();
+    assert_eq!(learn(&workspace).code, 0);
+    let texts: Vec<String> = (0..60).map(|number| row(number).0).collect();
+    let served = Served::start(&workspace);
+    assert_eq!(answered_by(&served, &texts[0]), "small");
+    let [engine] = engines(served.process())[..] else { panic!("one engine was expected") };
+    let by: Vec<String> = std::thread::scope(|scope| {
+        let clients: Vec<_> =
+            texts[1..].iter().map(|text| scope.spawn(|| answered_by(&served, text))).collect();
+        kill(engine);
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    // Nobody goes without: whoever waited for the engine, or came while it rested, was answered by the large model.
+    assert!(by.iter().all(|by| by == "small" || by == "large"), "{by:?}");
+    assert!(by.iter().any(|by| by == "large"), "{by:?}");
+    let mut fresh = (60..).map(|number| row(number).0);
+    wait_for("the engine", || (answered_by(&served, &fresh.next().unwrap()) == "small").then_some(()));
+    let after = engines(served.process());
+    assert!(after.len() == 1 && after[0] != engine, "{after:?}, and {engine} was killed");
+}
+
+#[test]
+fn a_model_file_that_changed_makes_the_release_stale_and_small_answers_stop() {
+    let workspace = workspace();
+    assert_eq!(learn(&workspace).code, 0);
+    let text = row(5).0;
+    assert_eq!(ask(&workspace, &text)["answered_by"], "small");
+    Tiny::SMALLEST.write(&workspace.path("tiny.gguf"), 8).unwrap();
+    let standing = workspace.sprat(&["status", "tickets", "--json"]).json();
+    let stale = standing["tasks"][0]["stale"].to_string();
+    assert!(stale.contains("tiny.gguf") && stale.contains("learn again"), "{stale}");
+    assert_eq!(ask(&workspace, &text)["answered_by"], "large");
+}
+
+#[test]
+fn a_model_that_knows_nothing_is_certified_for_nothing() {
+    let workspace = workspace();
+    Tiny { context: 2_048, ..Tiny::SMALLEST }.write(&workspace.path("tiny.gguf"), 7).unwrap();
+    let evidence = learn(&workspace).json()["evidence"].clone();
+    assert!(evidence["rungs"][0]["accuracy"].as_f64() < Some(0.6), "numbers drawn by lot: {evidence}");
+    assert_ne!(evidence["certificate"]["status"], "certified");
+    assert_eq!(ask(&workspace, &row(5).0)["answered_by"], "large");
+}
+
+#[test]
+fn a_file_that_is_no_model_is_refused_and_nothing_is_learned() {
+    let workspace = workspace();
+    let whole = std::fs::read(workspace.path("tiny.gguf")).unwrap();
+    for (bytes, why) in [
+        (&whole[..whole.len() / 2], "tiny.gguf is cut off or damaged"),
+        (&b"<html>not found</html>"[..], "tiny.gguf is no GGUF file"),
+    ] {
+        workspace.write("tiny.gguf", bytes);
+        let ran = workspace.sprat(&["learn", "tickets", "rows.jsonl"]);
+        assert_eq!(ran.code, 1, "{ran}");
+        for part in [why, "[models.small]"] {
+            assert!(ran.stderr.contains(part), "{part}: {ran}");
+        }
+    }
+}
+
+#[test]
+fn a_person_who_starts_an_engine_is_told_what_it_is_for() {
+    let ran = Workspace::empty().sprat(&["engine"]);
+    assert_eq!(ran.code, 1, "{ran}");
+    assert!(ran.stderr.contains("is started by Sprat itself"), "{ran}");
+}
+
+#[test]
+fn inspect_shows_what_a_file_is_and_the_arithmetic_of_its_memory() {
+    let workspace = workspace();
+    let json = workspace.sprat(&["models", "inspect", "small", "--json"]).json();
+    let needs = |part: &str| json["memory_bytes"][part].as_u64().unwrap();
+    // One layer with a key and a value of 32 numbers of 16 bits for each of 2,048 tokens.
+    assert_eq!(needs("context"), 2_048 * 2 * 32 * 2);
+    assert_eq!(needs("total"), needs("weights") + needs("context") + needs("computing"));
+    assert_eq!((&json["architecture"], &json["fits"]), (&json!("llama"), &json!(true)), "{json}");
+    let shown = workspace.sprat(&["models", "inspect", "path:tiny.gguf"]);
+    assert!(shown.stdout.contains("weights +") && shown.stdout.contains("it fits"), "{shown}");
+    workspace.write("cut.gguf", &std::fs::read(workspace.path("tiny.gguf")).unwrap()[..5_000]);
+    let refused = workspace.sprat(&["models", "inspect", "path:cut.gguf"]);
+    assert!(refused.code == 1 && refused.stderr.contains("is cut off or damaged"), "{refused}");
+}
