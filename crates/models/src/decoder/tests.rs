@@ -65,7 +65,7 @@ fn fake_engine() {
 /// This test binary, as an engine.
 fn fake() -> (PathBuf, Vec<String>) {
     let arguments = ["--exact", "decoder::tests::fake_engine", "--ignored", "--nocapture"];
-    (std::env::current_exe().unwrap(), arguments.map(str::to_owned).to_vec())
+    (std::env::current_exe().expect("a program has a place"), arguments.map(str::to_owned).to_vec())
 }
 
 fn config(file: &str) -> EngineConfig {
@@ -84,7 +84,7 @@ fn config(file: &str) -> EngineConfig {
 
 fn engine() -> (Arc<Engines>, Arc<Engine>) {
     let engines = Engines::new(1_000);
-    let engine = engines.open(config("model.gguf"), 600).unwrap();
+    let engine = engines.open(config("model.gguf"), 600).expect("it fits");
     (engines, engine)
 }
 
@@ -290,7 +290,7 @@ fn a_model_that_can_never_fit_is_refused_with_the_arithmetic() {
 
 fn task() -> Task {
     let text = "kind = \"classify\"\nlabels = [\"billing\", \"refund\", \"technical\"]\n";
-    read_task("tickets", &Source::new("tickets.toml", text), |_| Err(String::new())).unwrap()
+    read_task("tickets", &Source::new("tickets.toml", text), |_| Err(String::new())).expect("a valid task")
 }
 
 fn rows() -> Vec<LabelledRow> {
