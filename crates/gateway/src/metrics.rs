@@ -12,6 +12,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
@@ -40,6 +41,12 @@ struct OfTask {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfEncoder {
     encoder: String,
+}
+
+/// Models that run in processes of their own; the configuration names them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfModel {
+    model: String,
 }
 
 /// The releases that ever watched while this process ran; the store names them, never a client.
@@ -80,6 +87,8 @@ pub struct Metrics {
     watch_skipped: Family<OfRelease, Counter>,
     encoder_texts: Family<OfEncoder, Counter>,
     encoder_batches: Family<OfEncoder, Counter>,
+    model_crashes: Family<OfModel, Counter>,
+    model_running: Family<OfModel, Gauge>,
     cut: Counter<u64, AtomicU64>,
     not_recorded: Counter<u64, AtomicU64>,
     not_captured: NotCaptured,
@@ -115,6 +124,8 @@ impl Default for Metrics {
             watch_skipped: Family::default(),
             encoder_texts: Family::default(),
             encoder_batches: Family::default(),
+            model_crashes: Family::default(),
+            model_running: Family::default(),
             cut: Counter::default(),
             not_recorded: Counter::default(),
             not_captured: NotCaptured::default(),
@@ -154,6 +165,16 @@ impl Default for Metrics {
             "encoder_batches",
             "Batches it took; requests at the same time share one",
             metrics.encoder_batches.clone(),
+        );
+        registry.register(
+            "model_crashes",
+            "How often a model's own process ended without being told to",
+            metrics.model_crashes.clone(),
+        );
+        registry.register(
+            "model_running",
+            "Whether a model's own process runs: it is started when the model is first asked",
+            metrics.model_running.clone(),
         );
         registry.register(
             "streams_cut",
@@ -247,6 +268,16 @@ impl Metrics {
         self.encoder_batches.get_or_create(&of).inner().store(batches, Ordering::Relaxed);
     }
 
+    /// Takes over how the processes stand that the models of a ladder run in.
+    fn stands(&self, serving: &Serving) {
+        for rung in &serving.ladder.rungs {
+            let Some(process) = rung.model.own_process() else { continue };
+            let of = OfModel { model: rung.model.id().to_string() };
+            self.model_crashes.get_or_create(&of).inner().store(process.crashes, Ordering::Relaxed);
+            self.model_running.get_or_create(&of).set(i64::from(process.is_running));
+        }
+    }
+
     pub(crate) fn cut(&self) {
         self.cut.inc();
     }
@@ -309,7 +340,9 @@ fn standing(serving: &Serving) -> Value {
 /// The counters as Prometheus reads them.
 pub async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
     let mut text = String::new();
-    gateway.current.deployed().encoders.values().for_each(|encoder| gateway.metrics.computed(encoder));
+    let deployed = gateway.current.deployed();
+    deployed.encoders.values().for_each(|encoder| gateway.metrics.computed(encoder));
+    deployed.tasks.values().for_each(|deployment| gateway.metrics.stands(&deployment.live));
     if encode(&mut text, &gateway.metrics.registry).is_err() {
         let _ = text.write_str("# the counters can't be written\n");
     }

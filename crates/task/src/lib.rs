@@ -50,8 +50,8 @@ pub use input::{Input, LabelledRow};
 pub use key::{Allowance, Budget, KeyDigest, KeySecret, Period};
 pub use kind::Kind;
 pub use model::{
-    Attempt, Computed, Context, Embed, Embedded, Fitted, Generate, Model, ModelError, NearRow, Nearest, Told,
-    TrainError, Trainer, Training, Upstream,
+    Attempt, Computed, Context, Embed, Embedded, Fitted, Generate, Model, ModelError, NearRow, Nearest,
+    OwnProcess, Told, TrainError, Trainer, Training, Upstream,
 };
 pub use money::{Currency, Money, Price, Tokens, Usage};
 pub use names::{KeyId, Label, ModelId, RequestId, TaskName};

@@ -175,6 +175,22 @@ pub trait Model: Send + Sync {
     fn is_remote(&self) -> bool {
         false
     }
+
+    /// How the process stands that the model runs in, where it has one of its own.
+    fn own_process(&self) -> Option<OwnProcess> {
+        None
+    }
+}
+
+/// A process that a model runs in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnProcess {
+    /// Whether it runs now; it is started when the model is first asked.
+    pub is_running: bool,
+    /// How often it ended without being told to.
+    pub crashes: u64,
+    /// How it ended the last time, in a sentence.
+    pub last: Option<String>,
 }
 
 /// Training rows that are near to an input, as a model sees them.

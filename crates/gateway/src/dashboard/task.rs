@@ -13,7 +13,9 @@ use sprat_task::{Provenance, Release, Status};
 
 use super::beside::{Seen, beside, unwatched};
 use super::evidence::{self, Evidence, Quality};
-use super::format::{When, closed, count, duration_or_unknown, known, percent, probability, quoted, shown};
+use super::format::{
+    When, closed, count, counted, duration_or_unknown, known, percent, probability, quoted, shown,
+};
 use super::frame::{Frame, Part, Trouble, shown as reply};
 use super::overview::{Asked, Figure, figures, warnings};
 use super::promise::{self, Promise};
@@ -65,6 +67,8 @@ struct TaskPage {
     has_large: bool,
     figures: Vec<Figure>,
     models: Vec<ModelLine>,
+    /// Models whose own processes ended by themselves.
+    crashed: Vec<String>,
     changes: Vec<Change>,
     lines: Vec<Line>,
     waiting: u64,
@@ -155,12 +159,30 @@ impl TaskPage {
             has_large: serving.task.large().is_some(),
             figures: figures(&served),
             models: models.into_iter().map(|model| ModelLine::of(model, release.as_ref())).collect(),
+            crashed: crashed(serving),
             changes: changes(store, serving)?,
             lines: store.ledger().search(&latest, LATEST)?.entries.iter().map(Line::of).collect(),
             waiting: store.review().counts(task)?.waiting,
             series,
         })
     }
+}
+
+/// Whose process ended without being told to since this server started, how often, and how the last time.
+fn crashed(serving: &Serving) -> Vec<String> {
+    let models = serving.ladder.rungs.iter().map(|rung| &rung.model);
+    let of = models.filter_map(|model| model.own_process().map(|process| (model.id(), process)));
+    of.filter(|(_, process)| process.crashes > 0)
+        .map(|(model, process)| {
+            let often = counted(process.crashes, "time");
+            let last = process.last.map(|last| format!(" The last time: {}", closed(&quoted(&last))));
+            let model = shown(model.as_str());
+            format!(
+                "{model}: its process ended by itself, {often} since the server started.{}",
+                last.unwrap_or_default()
+            )
+        })
+        .collect()
 }
 
 /// What the live release has seen while it only watched; `None` where it always answered.

@@ -7,11 +7,11 @@ use std::time::Instant;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream;
-use sprat_task::{Attempt, Context, Input, Label, Model, ModelError, ModelId, Task};
+use sprat_task::{Attempt, Context, Input, Label, Model, ModelError, ModelId, OwnProcess, Task};
 
 use super::answer::{FEATURES, SCORER_VERSION, answer};
 use super::artifact::Learned;
-use super::engine::Engine;
+use super::engine::{Engine, Standing};
 use super::prompt::one_line;
 
 /// Texts of one caller that the engine has at a time: enough to fill its batches.
@@ -78,5 +78,10 @@ impl Model for DecoderRung {
 
     fn scorer_version(&self) -> u32 {
         SCORER_VERSION
+    }
+
+    fn own_process(&self) -> Option<OwnProcess> {
+        let Standing { process, crashes, last, .. } = self.engine.standing();
+        Some(OwnProcess { is_running: process.is_some(), crashes, last })
     }
 }

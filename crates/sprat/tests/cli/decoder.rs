@@ -171,6 +171,13 @@ fn an_engine_that_is_killed_under_load_costs_answers_of_the_large_model_and_come
     wait_for("the engine", || (answered_by(&served, &fresh.next().unwrap()) == "small").then_some(()));
     let after = engines(served.process());
     assert!(after.len() == 1 && after[0] != engine, "{after:?}, and {engine} was killed");
+    // Operators see it.
+    let metrics = Served::send(served.operators, "GET /metrics", "");
+    for line in ["sprat_model_crashes_total{model=\"small\"} 1", "sprat_model_running{model=\"small\"} 1"] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    let page = Served::send(served.operators, "GET /tasks/tickets", "");
+    assert!(page.contains("small: its process ended by itself, 1 time since the server started."), "{page}");
 }
 
 #[test]
