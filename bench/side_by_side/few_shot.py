@@ -42,7 +42,7 @@ def of_sample(folder: Path, name: str, rows_a_label: int, seed: int) -> dict:
 def of_way(workspace, files, fine_tune: str, seed: int) -> dict:
     workspace.configure(encoders.model(f'fine_tune = "{fine_tune}"\n'))
     cpu, wall = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime, time.monotonic()
-    learned = workspace.sprat("learn", "few", files[0], "--promote", "--seed", seed)
+    learned = workspace.sprat("learn", "few", files[0], "--promote", "--seed", str(seed))
     took = {"cpu_s": resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - cpu, "wall_s": time.monotonic() - wall}
     accuracy = workspace.sprat("eval", "few", files[1])["accuracy"]
     return {"evidence": learned["evidence"], "accuracy": accuracy, **took}

@@ -17,7 +17,8 @@ const TELLING: usize = 9;
 const ROWS: usize = 1_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let file = std::env::args_os().nth(1).map(PathBuf::from).ok_or("usage: tiny_model FILE.gguf > rows.jsonl")?;
+    let file =
+        std::env::args_os().nth(1).map(PathBuf::from).ok_or("usage: tiny_model FILE.gguf > rows.jsonl")?;
     let words: Vec<(&str, Option<usize>)> =
         WORDS.iter().enumerate().map(|(at, word)| (*word, (at < TELLING).then_some(at / 3))).collect();
     Knowing { labels: &LABELS, words: &words, context: 4_096 }.write(&file)?;

@@ -89,14 +89,22 @@ impl Encoder {
     /// # Panics
     /// As [`Network::states`].
     pub fn pooled(&self, texts: &[&[u32]]) -> Vec<Vec<f32>> {
-        self.network.each(texts, |states| {
-            let mut vector = pool(self.sentence.pooling, states);
-            if self.sentence.normalise {
-                to_unit_length(&mut vector);
-            }
-            vector
-        })
+        pooled(&self.network, &self.sentence, texts)
     }
+}
+
+/// The vector of each text, given the tokens of all.
+///
+/// # Panics
+/// As [`Network::states`].
+pub(super) fn pooled(network: &Network, sentence: &SentenceConfig, texts: &[&[u32]]) -> Vec<Vec<f32>> {
+    network.each(texts, |states| {
+        let mut vector = pool(sentence.pooling, states);
+        if sentence.normalise {
+            to_unit_length(&mut vector);
+        }
+        vector
+    })
 }
 
 fn pool(pooling: Pooling, states: States<'_>) -> Vec<f32> {

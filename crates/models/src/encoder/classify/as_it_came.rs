@@ -3,11 +3,17 @@
 use rayon::prelude::*;
 use sprat_task::TrainError;
 
+use super::super::Checkpoint;
+use super::super::encoder::{pooled, to_unit_length};
+use super::super::network::Network;
 use super::heads::{Fitted, Heads, Unseen};
 use super::held_out::HeldOut;
 use super::neighbours::{Near, Neighbours};
 use super::run::Run;
 use super::stage::Stage;
+
+/// Rows that are read between two looks whether it is to stop.
+const AT_ONCE: usize = 512;
 
 /// Heads over the encoder as it came.
 pub struct AsItCame {
@@ -24,10 +30,7 @@ pub struct AsItCame {
 impl Run<'_> {
     /// Reads all rows and fits heads.
     pub fn as_it_came(&self, stage: &Stage<'_>) -> Result<AsItCame, TrainError> {
-        let network = self.network(0);
-        let parameters = network.layout.start(&self.checkpoint.weights, &[]);
-        let embeddings = network.embeddings(&parameters, &self.examples);
-        stage.at(0.5);
+        let embeddings = self.as_served(stage).ok_or(TrainError::Cancelled)?;
         let keep_on = || !stage.is_stopped() && stage.at(0.7);
         let fitting =
             Heads { lessons: &self.lessons, width: self.width(), folds: self.folds, keep_on: &keep_on };
@@ -39,6 +42,25 @@ impl Run<'_> {
         let held_out = self.held_out(&mut heads, &unseen);
         stage.at(1.0);
         Ok(AsItCame { held_out, heads, head, embeddings })
+    }
+
+    /// What the encoder makes of all rows, computed as where it answers: in the same precision, by the same kernels. `None`
+    /// where it was stopped.
+    fn as_served(&self, stage: &Stage<'_>) -> Option<Vec<f32>> {
+        let Checkpoint { config, weights, sentence, .. } = &self.checkpoint;
+        let network = Network::new(config, weights, self.config.precision);
+        let rows: Vec<&[u32]> = self.examples.iter().map(|example| example.tokens.as_slice()).collect();
+        let mut embeddings = Vec::with_capacity(rows.len() * self.width());
+        for some in rows.chunks(AT_ONCE) {
+            if stage.is_stopped() {
+                return None;
+            }
+            let mut vectors = pooled(&network, sentence, some);
+            vectors.iter_mut().for_each(|vector| to_unit_length(vector));
+            embeddings.extend(vectors.into_iter().flatten());
+            stage.at(0.5 * (embeddings.len() / self.width()) as f32 / rows.len() as f32);
+        }
+        Some(embeddings)
     }
 
     /// What heads say of rows that neither they nor their encoders had seen, and what is near to these rows.
