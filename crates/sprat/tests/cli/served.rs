@@ -45,8 +45,9 @@ impl Served {
     pub fn send(address: SocketAddr, head: &str, body: &str) -> String {
         let mut socket = TcpStream::connect(address).unwrap();
         let length = body.len();
-        let head =
-            format!("{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+        let head = format!(
+            "{head} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        );
         socket.write_all(format!("{head}{body}").as_bytes()).unwrap();
         let mut reply = String::new();
         socket.read_to_string(&mut reply).unwrap();
