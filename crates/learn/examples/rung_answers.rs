@@ -4,6 +4,9 @@
 //! `rung_answers linear tasks/tickets.toml holdout.csv rows.csv more.csv > answers.json`; a folder with an encoder instead of
 //! `linear` teaches that.
 
+#[path = "shared/task_file.rs"]
+mod task_file;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +16,7 @@ use sprat_learn::observe::ask;
 use sprat_learn::rows::{ReadOptions, read_labelled};
 use sprat_learn::split::folds;
 use sprat_models::{encoder, linear};
-use sprat_task::{Input, Source, Task, Trainer, Training, read_task};
+use sprat_task::{Input, Trainer, Training};
 
 /// As in `sprat learn`, with the seed of a workspace that names none.
 const FOLDS: u32 = 5;
@@ -25,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [rung, task, asked, taught @ ..] = files.as_slice() else {
         return Err("usage: rung_answers linear|FOLDER TASK.toml ASKED.csv ROWS...".into());
     };
-    let task = open(task)?;
+    let task = task_file::open(task)?;
     let read = |files: &[PathBuf]| read_labelled(files, &task, &ReadOptions::default());
     let curated = curate(read(taught)?.rows, &task);
     let kept: Vec<usize> = (0..curated.rows.len()).filter(|row| !curated.outvoted[*row]).collect();
@@ -55,14 +58,4 @@ fn trainer(rung: &Path) -> Box<dyn Trainer> {
             Box::new(EncoderTrainer::new("encoder".into(), Place::Folder(rung.into()), Config::default()))
         }
     }
-}
-
-fn open(path: &Path) -> Result<Task, Box<dyn std::error::Error>> {
-    let source = Source::new(path.display().to_string(), std::fs::read_to_string(path)?);
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let beside = |file: &str| {
-        let labels = path.parent().unwrap_or(Path::new(".")).join(file);
-        std::fs::read_to_string(labels).map_err(|error| error.to_string())
-    };
-    Ok(read_task(&name, &source, beside)?)
 }

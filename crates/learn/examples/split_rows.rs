@@ -5,13 +5,15 @@
 //!
 //! Rows are counted from 0 over all files, in their order.
 
-use std::path::{Path, PathBuf};
+#[path = "shared/task_file.rs"]
+mod task_file;
+
+use std::path::PathBuf;
 
 use serde_json::json;
 use sprat_learn::curate::curate;
 use sprat_learn::rows::{ReadOptions, read_labelled};
 use sprat_learn::split::{SplitOptions, folds, split};
-use sprat_task::{Source, Task, read_task};
 
 /// As in `sprat learn`, with the seed of a workspace that names none.
 const FOLDS: u32 = 5;
@@ -22,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [task, rows @ ..] = files.as_slice() else {
         return Err("usage: split_rows TASK.toml ROWS...".into());
     };
-    let task = open(task)?;
+    let task = task_file::open(task)?;
     let rows = read_labelled(rows, &task, &ReadOptions::default())?.rows;
     let curated = curate(rows, &task);
     let split = split(&curated, &SplitOptions::for_target(&task.target, curated.rows.len(), SEED));
@@ -34,14 +36,4 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         json!({ "rows": rows, "train": train, "folds": folds, "certification": split.certification })
     );
     Ok(())
-}
-
-fn open(path: &Path) -> Result<Task, Box<dyn std::error::Error>> {
-    let source = Source::new(path.display().to_string(), std::fs::read_to_string(path)?);
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let beside = |file: &str| {
-        let labels = path.parent().unwrap_or(Path::new(".")).join(file);
-        std::fs::read_to_string(labels).map_err(|error| error.to_string())
-    };
-    Ok(read_task(&name, &source, beside)?)
 }

@@ -3,21 +3,24 @@
 //!
 //! `tagger_spans tasks/slots.toml asked.jsonl rows.jsonl more.jsonl > spans.json`
 
-use std::path::{Path, PathBuf};
+#[path = "shared/task_file.rs"]
+mod task_file;
+
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 use sprat_learn::rows::{ReadOptions, read_labelled};
 use sprat_models::tagger::{Config, Row, Scratch, Tagged, TaggerModel, Watch, fit, record};
-use sprat_task::{LabelledRow, Source, Task, read_task};
+use sprat_task::{LabelledRow, Task};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let [task, asked, taught @ ..] = files.as_slice() else {
         return Err("usage: tagger_spans TASK.toml ASKED.jsonl ROWS...".into());
     };
-    let task = open(task)?;
+    let task = task_file::open(task)?;
     let read = |files: &[PathBuf]| read_labelled(files, &task, &ReadOptions::default());
     let (taught, asked) = (read(taught)?.rows, read(std::slice::from_ref(asked))?.rows);
     let rows: Vec<Row<'_>> = taught.iter().filter_map(|row| Row::of(&task, row)).collect();
@@ -54,10 +57,4 @@ fn answers(task: &Task, model: &TaggerModel, asked: &[LabelledRow]) -> Vec<Value
         })
     };
     asked.iter().map(answer).collect()
-}
-
-fn open(path: &Path) -> Result<Task, Box<dyn std::error::Error>> {
-    let source = Source::new(path.display().to_string(), std::fs::read_to_string(path)?);
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    Ok(read_task(&name, &source, |file| Err(format!("{file} is not read here")))?)
 }

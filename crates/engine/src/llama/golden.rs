@@ -12,8 +12,9 @@ use crate::work::{Network, Piece, Sequence, Token};
 
 /// How far a logit may be from transformers'. They spread by about 1.
 const TOLERANCE: f32 = 1e-3;
-/// Where the feed-forward is a GELU: ggml reads that from a table of 16-bit numbers.
-const TOLERANCE_OF_GELU: f32 = 5e-3;
+/// Gemma's, whose gated feed-forward is a GELU: ggml reads that from a table of 16-bit numbers. The same rounding moves
+/// transformers' own logits by 0.0010 (Gemma 2) and 0.0022 (Gemma 3), as `golden/make.py` prints.
+const TOLERANCE_OF_GELU: f32 = 3e-3;
 
 /// Numbers that are drawn from a tensor's name, as in `golden/make.py`: splitmix64, begun at its FNV-1a hash.
 fn drawn(name: &str, count: u64, middle: f64, spread: f64) -> Vec<f32> {

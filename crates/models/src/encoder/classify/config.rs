@@ -17,7 +17,8 @@ pub struct Config {
     /// How far rare labels are lifted, 0 to 1: 0 leaves every row its weight, 1 makes the rows of each label weigh the
     /// same together.
     pub balance: f32,
-    /// How finely it computes where it answers; it is taught in 32 bits.
+    /// How finely it computes where it answers; all of it is fine-tuned in 32 bits, and a head over the
+    /// encoder as it came is fitted on what is served.
     pub precision: Precision,
     /// Share of the rightly answered texts that may be given up, so that texts out of scope are refused, 0 to 1.
     /// Applies where a label is named as out of scope; measured on rows the model has not seen.
