@@ -97,7 +97,8 @@ fn check(golden: &str, tolerance: f32) {
     let file = folder.path().join("model.gguf");
     let (metadata, tensors) = model(&golden);
     write(std::fs::File::create(&file).unwrap(), &metadata, &tensors).unwrap();
-    let wanted = Load { hello: HELLO.to_owned(), file, context: 256, threads: 1, waiting: 1 };
+    let wanted =
+        Load { hello: HELLO.to_owned(), file, context: 256, threads: 1, waiting: 1, adapters: vec![] };
     let mut llama = Llama::load_as(&wanted, 1, true).unwrap();
     let tokens =
         numbers(&golden["tokens"], |token| token.as_i64().and_then(|token| Token::try_from(token).ok()));

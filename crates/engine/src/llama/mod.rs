@@ -52,6 +52,9 @@ impl Llama {
         let told = |why: String| format!("{} {why}", wanted.file.display());
         let file = Gguf::open(&wanted.file).map_err(|error| told(error.to_string()))?;
         Shape::of(&file).map_err(|error| told(error.to_string()))?;
+        if let Some(adapter) = wanted.adapters.first() {
+            return Err(format!("{} can't be run: this engine has no adapters yet", adapter.display()));
+        }
         let settings = Settings {
             context: wanted.context,
             batch: BATCH,

@@ -9,13 +9,17 @@ use crate::work::{Network, Piece, Scheduler};
 
 const LABELS: [&str; 3] = ["billing", "refund", "crash"];
 
+fn load(file: std::path::PathBuf) -> Load {
+    Load { hello: HELLO.to_owned(), file, context: 512, threads: 1, waiting: 1, adapters: vec![] }
+}
+
 /// A model in a folder that is gone after the test.
 fn llama(write: impl FnOnce(&std::path::Path)) -> Llama {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.gguf");
     write(&file);
     // The file stays mapped.
-    Llama::load(&Load { hello: HELLO.to_owned(), file, context: 512, threads: 1, waiting: 1 }).unwrap().0
+    Llama::load(&load(file)).unwrap().0
 }
 
 fn tiny() -> Llama {
@@ -42,7 +46,7 @@ fn run(scheduler: &mut Scheduler<Llama>, orders: Vec<Order>) -> Vec<Report> {
 fn prompt() -> Order {
     let labels = LABELS.map(|label| format!(" {label}")).to_vec();
     let (before, after) = ("Text: ".to_owned(), " Label:".to_owned());
-    Order::Prompt(Prompt { prompt: 1, before, after, labels })
+    Order::Prompt(Prompt { prompt: 1, before, after, labels, adapter: None })
 }
 
 fn score(id: u64, text: &str) -> Order {
@@ -82,12 +86,25 @@ fn scores_are_the_same_alone_and_among_others() {
     }
 }
 
+/// Something to go on from.
+fn a_text() -> Generate {
+    Generate {
+        id: 0,
+        prompt: None,
+        text: "the card".to_owned(),
+        most_tokens: 24,
+        stop: vec![],
+        sampling: Sampling::GREEDY,
+        constraint: None,
+        likeliest: 0,
+        adapter: None,
+        within_ms: 60_000,
+    }
+}
+
 #[test]
 fn a_text_is_written_and_the_same_seed_writes_the_same() {
-    let generate = |id, sampling| {
-        let (text, stop) = ("the card".to_owned(), Vec::new());
-        Order::Generate(Generate { id, text, most_tokens: 24, stop, sampling, within_ms: 60_000 })
-    };
+    let generate = |id, sampling| Order::Generate(Generate { id, sampling, ..a_text() });
     let drawn = Sampling { temperature: 1.0, top_p: 0.9, seed: 5 };
     let mut scheduler = Scheduler::new(tiny(), 16);
     let orders = vec![generate(1, drawn), generate(2, drawn), generate(3, Sampling::GREEDY)];
@@ -160,7 +177,6 @@ fn what_is_no_model_says_so() {
     tensors.retain(|tensor| tensor.name != "blk.1.ffn_up.weight");
     crate::gguf::write::write(std::fs::File::create(&file).unwrap(), &Tiny::SMALLEST.metadata(), &tensors)
         .unwrap();
-    let wanted = Load { hello: HELLO.to_owned(), file, context: 512, threads: 1, waiting: 1 };
-    let error = Llama::load(&wanted).map(|_| ()).unwrap_err();
+    let error = Llama::load(&load(file)).map(|_| ()).unwrap_err();
     assert!(error.contains("was refused by llama.cpp") && error.contains("ffn_up"), "{error}");
 }

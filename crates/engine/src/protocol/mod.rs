@@ -16,8 +16,8 @@ mod report;
 mod tests;
 
 pub use frame::{FrameError, LONGEST, read, write};
-pub use order::{Generate, Load, Order, Prompt, Sampling, Score};
-pub use report::{End, Loaded, Refusal, Report, Scored};
+pub use order::{Constraint, Generate, Load, MOST_LIKELIEST, Order, Prompt, Sampling, Score};
+pub use report::{End, Loaded, Refusal, Report, Scored, Written};
 
 /// Changes whenever a message does.
-pub const HELLO: &str = "sprat engine 1";
+pub const HELLO: &str = "sprat engine 2";

@@ -34,20 +34,25 @@ pub struct Load {
     pub threads: u32,
     /// Requests that may wait; more are refused.
     pub waiting: u32,
+    /// Adapters of the model: GGUF files, or folders as PEFT writes them. They are named by their places here.
+    pub adapters: Vec<PathBuf>,
 }
 
 /// What is the same for many texts: it is computed once, and each text goes on from there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prompt {
-    /// What [`Score::prompt`] names it by. One that is given again replaces the first.
+    /// What [`Score::prompt`] and [`Generate::prompt`] name it by. One that is given again replaces the first.
     pub prompt: u64,
     /// What stands before the text.
     pub before: String,
     /// What stands after it.
     pub after: String,
-    /// The answers that can follow.
+    /// The answers that can follow; none where texts are only to be gone on from.
     pub labels: Vec<String>,
+    /// The adapter that reads it, by its place in [`Load::adapters`]; what goes on from it is read by the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<u32>,
 }
 
 /// How well does each label of a prompt fit a text?
@@ -70,7 +75,12 @@ pub struct Score {
 pub struct Generate {
     /// What the answer names it by.
     pub id: u64,
-    /// The text. Words that the vocabulary keeps for itself, such as `<|im_end|>`, are read as such.
+    /// The kept prompt that it goes on from: the text stands between what is before and what is after. Without one, the
+    /// text is all there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<u64>,
+    /// The text. Words that the vocabulary keeps for itself, such as `<|im_end|>`, are read as such only where there is no
+    /// prompt: the text behind one is a stranger's.
     pub text: String,
     /// Most tokens of the answer.
     pub most_tokens: u32,
@@ -78,8 +88,31 @@ pub struct Generate {
     pub stop: Vec<String>,
     /// How each token is drawn.
     pub sampling: Sampling,
+    /// What the answer has to be like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constraint: Option<Constraint>,
+    /// How many of the likeliest tokens are told at each place: 0 to [`MOST_LIKELIEST`]. From 1 on, the bytes of the token
+    /// that was taken are told too.
+    #[serde(default)]
+    pub likeliest: u8,
+    /// The adapter, by its place in [`Load::adapters`]. Behind a prompt it is the prompt's, and need not be named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<u32>,
     /// How long an answer is of use, in milliseconds.
     pub within_ms: u64,
+}
+
+/// The most that [`Generate::likeliest`] can be: as OpenAI's `top_logprobs`.
+pub const MOST_LIKELIEST: u8 = 20;
+
+/// What an answer has to be like, as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Constraint {
+    /// It is JSON, and valid under this schema: the schema's own text.
+    JsonSchema(String),
+    /// It matches this regular expression from its beginning to its end.
+    Regex(String),
 }
 
 /// How each token is drawn.

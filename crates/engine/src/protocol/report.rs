@@ -25,10 +25,10 @@ pub enum Report {
         id: u64,
         /// Why it ended.
         end: End,
-        /// Tokens read.
+        /// Tokens read, without the prompt that was kept.
         read: u32,
-        /// Log-probability of each token written.
-        written: Vec<f32>,
+        /// Each token written, also one that ended the answer.
+        written: Vec<Written>,
     },
     /// No answer.
     Refused {
@@ -74,6 +74,26 @@ pub struct Scored {
     pub tokens: Vec<u32>,
     /// Tokens read: the text's and what follows it, without the prompt that was kept.
     pub read: u32,
+}
+
+/// One token of an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Written {
+    /// Bytes of its text as it was generated; 0 of one that only says that the answer ends. Laid one after another they are
+    /// the answer's text, and behind it what a stop string has cut off.
+    pub bytes: u32,
+    /// Its log-probability under the model itself, in nats: before anything constrained the choice.
+    pub log_probability: f32,
+    /// By how much the model preferred its first choice here to its second, in nats, whichever of them was taken.
+    pub margin: f32,
+    /// Its text, where [`Generate::likeliest`](super::Generate::likeliest) asked for more than its length. A character may be
+    /// spread over several tokens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub text: Vec<u8>,
+    /// The likeliest tokens here, the likeliest first: their text and their log-probability under the model itself, in nats.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub likeliest: Vec<(Vec<u8>, f32)>,
 }
 
 /// Why an answer ended.

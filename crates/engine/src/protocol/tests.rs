@@ -27,6 +27,21 @@ fn log_likelihoods_keep_every_bit() {
 }
 
 #[test]
+fn the_likeliest_tokens_are_told_byte_by_byte_and_left_out_where_nobody_asked() {
+    let token = Written { bytes: 2, log_probability: -0.5, margin: 0.25, text: vec![], likeliest: vec![] };
+    let json = serde_json::to_string(&token).unwrap();
+    assert_eq!(json, r#"{"bytes":2,"log_probability":-0.5,"margin":0.25}"#);
+    // Half a character: it is no text by itself.
+    let told = Written {
+        text: vec![0xE2, 0x82],
+        likeliest: vec![(vec![0xE2, 0x82], -0.5), (vec![], -1.0)],
+        ..token
+    };
+    let json = serde_json::to_string(&told).unwrap();
+    assert_eq!(serde_json::from_str::<Written>(&json).unwrap(), told);
+}
+
+#[test]
 fn a_message_that_is_cut_off_is_an_error_wherever_it_is_cut() {
     let mut bytes = Vec::new();
     write(&mut bytes, &score("text")).unwrap();
@@ -73,10 +88,11 @@ proptest! {
     fn any_log_likelihood_keeps_every_bit(bits in any::<u32>()) {
         let number = f32::from_bits(bits);
         prop_assume!(number.is_finite());
-        let report = Report::Ended { id: 0, end: End::Stop, read: 1, written: vec![number] };
+        let token = Written { bytes: 1, log_probability: number, margin: number, text: vec![], likeliest: vec![] };
+        let report = Report::Ended { id: 0, end: End::Stop, read: 1, written: vec![token] };
         let mut bytes = Vec::new();
         write(&mut bytes, &report).unwrap();
         let Report::Ended { written, .. } = super::read(&mut bytes.as_slice()).unwrap() else { unreachable!() };
-        prop_assert_eq!(written[0].to_bits(), bits);
+        prop_assert_eq!((written[0].log_probability.to_bits(), written[0].margin.to_bits()), (bits, bits));
     }
 }

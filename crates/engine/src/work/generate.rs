@@ -1,9 +1,9 @@
 //! What follows a text? A token is drawn, becomes the next piece, and so on until something ends it.
 
 use super::network::{Network, Piece, Sequence, Token};
-use super::sample::draw;
+use super::sample::{Outlook, draw};
 use super::speech::Speech;
-use crate::protocol::{End, Generate, Report, Sampling};
+use crate::protocol::{End, Generate, MOST_LIKELIEST, Report, Sampling, Written};
 
 /// One answer that is being written.
 pub struct Writing {
@@ -19,13 +19,22 @@ pub struct Writing {
     at_most: End,
     sampling: Sampling,
     random: fastrand::Rng,
+    /// Likeliest tokens that are told at each place.
+    likeliest: usize,
     speech: Speech,
-    written: Vec<f32>,
+    written: Vec<Written>,
 }
 
 impl Writing {
-    /// Begins after `text`, of which there is room for `room` tokens with the answer. The second is what to compute.
-    pub fn begin(order: &Generate, text: &[Token], room: usize, sequence: Sequence) -> (Self, Vec<Piece>) {
+    /// Begins in a sequence that remembers `before` tokens, of which there is room for `room` more: those of `text` and the
+    /// answer. The second is what to compute.
+    pub fn begin(
+        order: &Generate,
+        before: u32,
+        text: &[Token],
+        room: usize,
+        sequence: Sequence,
+    ) -> (Self, Vec<Piece>) {
         let read = text.len() as u32;
         let left = (room as u32).saturating_sub(read);
         let (most, at_most) = if order.most_tokens <= left {
@@ -33,7 +42,7 @@ impl Writing {
         } else {
             (left, End::Context)
         };
-        let mut pieces: Vec<Piece> = (0..)
+        let mut pieces: Vec<Piece> = (before..)
             .zip(text)
             .map(|(position, token)| Piece {
                 token: *token,
@@ -48,12 +57,13 @@ impl Writing {
         let writing = Self {
             id: order.id,
             sequence,
-            length: read,
+            length: before + read,
             read,
             most,
             at_most,
             sampling: order.sampling,
             random: fastrand::Rng::with_seed(order.sampling.seed),
+            likeliest: usize::from(order.likeliest.min(MOST_LIKELIEST)),
             speech: Speech::new(&order.stop),
             written: Vec::new(),
         };
@@ -74,17 +84,20 @@ impl Writing {
         logits: &[f32],
         network: &impl Network,
     ) -> Result<(Vec<Report>, Option<Piece>), String> {
-        let drawn = draw(logits, &self.sampling, &mut self.random);
-        let (token, log_probability) = drawn.ok_or("the model's numbers are infinite or none")?;
+        const NO_NUMBERS: &str = "the model's numbers are infinite or none";
+        let outlook = Outlook::of(logits).ok_or(NO_NUMBERS)?;
         if self.most == 0 {
             return Ok((self.end(self.at_most, String::new()), None));
         }
-        self.written.push(log_probability);
-        if network.is_end(token) {
+        let token = draw(logits, &self.sampling, &mut self.random).ok_or(NO_NUMBERS)?;
+        let is_end = network.is_end(token);
+        let bytes = if is_end { Vec::new() } else { network.bytes(token) };
+        self.written.push(self.told(token, &bytes, outlook, network));
+        if is_end {
             let rest = self.speech.finish();
             return Ok((self.end(End::Model, rest), None));
         }
-        let (shown, stopped) = self.speech.hear(&network.bytes(token));
+        let (shown, stopped) = self.speech.hear(&bytes);
         if stopped {
             return Ok((self.end(End::Stop, shown), None));
         }
@@ -95,6 +108,18 @@ impl Writing {
         let piece = Piece { token, position: self.length, sequences: vec![self.sequence], wanted: true };
         self.length += 1;
         Ok((self.say(shown), Some(piece)))
+    }
+
+    /// What is told of a token that was taken.
+    fn told(&self, token: Token, bytes: &[u8], outlook: Outlook<'_>, network: &impl Network) -> Written {
+        let likeliest = outlook.likeliest(self.likeliest).into_iter();
+        Written {
+            bytes: bytes.len() as u32,
+            log_probability: outlook.log_probability(token),
+            margin: outlook.margin(),
+            text: if self.likeliest > 0 { bytes.to_vec() } else { Vec::new() },
+            likeliest: likeliest.map(|(token, number)| (network.bytes(token), number)).collect(),
+        }
     }
 
     fn say(&self, text: String) -> Vec<Report> {

@@ -1,5 +1,5 @@
-//! What is the same for many texts? The tokens that stand before each, those that follow it, and the labels as a tree, so
-//! that what several labels begin with is computed once.
+//! What is the same for many texts? The tokens that stand before each, those that follow it, and the labels, if there are any,
+//! as a tree, so that what several labels begin with is computed once.
 
 use super::network::{Network, Sequence, Token};
 use crate::protocol::{Prompt, Refusal};
@@ -12,8 +12,10 @@ pub const TOGETHER: usize = 32;
 pub struct Prepared {
     /// What stands before every text.
     pub before: Vec<Token>,
-    /// What follows every text.
+    /// What follows every text that is gone on from.
     pub after: Vec<Token>,
+    /// What follows every text that is scored: [`after`](Self::after) but for what its labels take of it.
+    pub before_labels: Vec<Token>,
     /// Each label's tokens: at least one.
     pub labels: Vec<Vec<Token>>,
     /// The labels of more than one token, by their beginnings.
@@ -46,9 +48,6 @@ impl Prepared {
     /// # Errors
     /// Why no text can be asked about with it.
     pub fn of(prompt: &Prompt, network: &impl Network) -> Result<Self, Refusal> {
-        if prompt.labels.is_empty() {
-            return Err(Refusal::Bad("a prompt without labels".to_owned()));
-        }
         let before = network.tokens(&prompt.before, true, true);
         if before.is_empty() {
             return Err(Refusal::Bad("nothing stands before the text".to_owned()));
@@ -62,15 +61,15 @@ impl Prepared {
         // A label may run into what stands before it: "Label:" and " refund" need not be the tokens of "Label: refund".
         // What all labels leave of it stands before the label; the rest is the label's.
         let shared = whole.iter().map(|whole| shared(&after, whole).min(whole.len().saturating_sub(1)));
-        let shared = shared.min().unwrap_or(0);
-        let after = after[..shared].to_vec();
+        let shared = shared.min().unwrap_or(after.len());
+        let before_labels = after[..shared].to_vec();
         let labels: Vec<Vec<Token>> = whole.into_iter().map(|whole| whole[shared..].to_vec()).collect();
         if let Some(empty) = labels.iter().position(Vec::is_empty) {
             return Err(Refusal::Bad(format!("label `{}` has no tokens", prompt.labels[empty].trim())));
         }
         let long: Vec<usize> = (0..labels.len()).filter(|label| labels[*label].len() > 1).collect();
         let groups = long.chunks(TOGETHER).map(|group| Group::of(group, &labels)).collect();
-        Ok(Self { before, after, labels, groups })
+        Ok(Self { before, after, before_labels, labels, groups })
     }
 
     /// Tokens that labels need to be remembered at a time, at most.

@@ -166,7 +166,7 @@ impl<N: Network> Scheduler<N> {
 
     /// A prompt that no text fits behind is of no use.
     fn fits(&self, prompt: &Prepared) -> Result<(), Refusal> {
-        let tokens = prompt.before.len() + prompt.after.len() + 1;
+        let tokens = prompt.before.len() + prompt.after.len().max(prompt.before_labels.len()) + 1;
         let room = self.network.room().saturating_sub(prompt.most_beginnings());
         let reach = self.network.reach().saturating_sub(prompt.longest_label());
         let room = room.min(reach);
@@ -231,7 +231,7 @@ impl<N: Network> Scheduler<N> {
         while let Some(Waiting { order, until }) = self.waiting.pop_front() {
             let begun = match &order {
                 Work::Score(score) => self.begin_score(score, until, now, say)?,
-                Work::Generate(generate) => self.begin_generate(generate, until)?,
+                Work::Generate(generate) => self.begin_generate(generate, until, now, say)?,
             };
             match begun {
                 Begun::Yes => {}
@@ -253,10 +253,14 @@ impl<N: Network> Scheduler<N> {
         say: &mut dyn FnMut(Report),
     ) -> Result<Begun, String> {
         let Some(prompt) = self.prompts.get(&score.prompt).map(|kept| kept.prompt.clone()) else {
-            return Ok(Begun::Refused(Refusal::Bad(format!("there is no prompt {}", score.prompt))));
+            return Ok(Begun::Refused(no_prompt(score.prompt)));
         };
+        if prompt.labels.is_empty() {
+            let why = format!("prompt {} has no labels that a text could be scored by", score.prompt);
+            return Ok(Begun::Refused(Refusal::Bad(why)));
+        }
         let text = self.network.tokens(&score.text, false, false);
-        let own = text.len() + prompt.after.len();
+        let own = text.len() + prompt.before_labels.len();
         if own == 0 {
             return Ok(Begun::Refused(Refusal::Bad("an empty text, and nothing follows it".to_owned())));
         }
@@ -270,10 +274,7 @@ impl<N: Network> Scheduler<N> {
         if !self.make_room(room, needed, Some(score.prompt))? {
             return Ok(Begun::NotYet);
         }
-        self.remember(score.prompt, now, say)?;
-        let Some(from) = self.prompts.get(&score.prompt).and_then(|kept| kept.sequence) else {
-            return Ok(Begun::NotYet);
-        };
+        let Some(from) = self.remember(score.prompt, now, say)? else { return Ok(Begun::NotYet) };
         let sequences: Vec<Sequence> = (0..needed).filter_map(|_| self.free.pop()).collect();
         self.network.fork(from, sequences[0])?;
         let (scoring, pieces) = Scoring::begin(score.id, prompt, &text, sequences);
@@ -282,36 +283,54 @@ impl<N: Network> Scheduler<N> {
         Ok(Begun::Yes)
     }
 
-    fn begin_generate(&mut self, order: &Generate, until: Instant) -> Result<Begun, String> {
-        let text = self.network.tokens(&order.text, true, true);
-        let limit = self.network.room().min(self.network.reach());
+    fn begin_generate(
+        &mut self,
+        order: &Generate,
+        until: Instant,
+        now: &impl Fn() -> Instant,
+        say: &mut dyn FnMut(Report),
+    ) -> Result<Begun, String> {
+        if let Some(why) = cant_yet(order) {
+            return Ok(Begun::Refused(why));
+        }
+        let prompt = match order.prompt {
+            Some(number) => match self.prompts.get(&number) {
+                Some(kept) => Some((number, kept.prompt.clone())),
+                None => return Ok(Begun::Refused(no_prompt(number))),
+            },
+            None => None,
+        };
+        let text = match &prompt {
+            Some((_, prompt)) => {
+                [self.network.tokens(&order.text, false, false), prompt.after.clone()].concat()
+            }
+            None => self.network.tokens(&order.text, true, true),
+        };
         if text.is_empty() {
-            return Ok(Begun::Refused(Refusal::Bad(
-                "an empty text has nothing that could follow it".to_owned(),
-            )));
+            let why = "an empty text has nothing that could follow it";
+            return Ok(Begun::Refused(Refusal::Bad(why.to_owned())));
         }
-        if text.len() >= limit {
-            return Ok(Begun::Refused(Refusal::TooLong {
-                tokens: text.len() as u64,
-                room: limit as u64 - 1,
-            }));
+        let before = prompt.as_ref().map_or(0, |(_, prompt)| prompt.before.len());
+        let limit = self.network.room().min(self.network.reach());
+        if before + text.len() >= limit {
+            let (tokens, room) = ((before + text.len()) as u64, limit as u64 - 1);
+            return Ok(Begun::Refused(Refusal::TooLong { tokens, room }));
         }
-        let room = (text.len() + order.most_tokens as usize).min(limit);
-        if !self.make_room(room, 1, None)? {
+        let room = (text.len() + order.most_tokens as usize).min(limit - before);
+        if !self.make_room(room, 1, order.prompt)? {
             return Ok(Begun::NotYet);
         }
+        let from = match order.prompt {
+            Some(number) => self.remember(number, now, say)?,
+            None => None,
+        };
         let Some(sequence) = self.free.pop() else { return Ok(Begun::NotYet) };
-        let (writing, pieces) = Writing::begin(order, &text, room, sequence);
-        let kind = Kind::Generate(writing);
-        self.jobs.push(Job {
-            id: order.id,
-            until,
-            kind,
-            pending: pieces.into(),
-            room,
-            prompt: None,
-            ended: false,
-        });
+        if let Some(from) = from {
+            self.network.fork(from, sequence)?;
+        }
+        let (writing, pieces) = Writing::begin(order, before as u32, &text, room, sequence);
+        let (kind, prompt) = (Kind::Generate(writing), order.prompt);
+        self.jobs.push(Job { id: order.id, until, kind, pending: pieces.into(), room, prompt, ended: false });
         Ok(Begun::Yes)
     }
 
@@ -351,20 +370,20 @@ impl<N: Network> Scheduler<N> {
             + self.jobs.iter().map(|job| job.room).sum::<usize>()
     }
 
-    /// Computes a prompt's beginning, unless it is remembered.
+    /// Computes a prompt's beginning, unless it is remembered, and gives the sequence that remembers it.
     fn remember(
         &mut self,
         number: u64,
         now: &impl Fn() -> Instant,
         say: &mut dyn FnMut(Report),
-    ) -> Result<(), String> {
+    ) -> Result<Option<Sequence>, String> {
         self.clock += 1;
-        let Some(kept) = self.prompts.get_mut(&number) else { return Ok(()) };
+        let Some(kept) = self.prompts.get_mut(&number) else { return Ok(None) };
         kept.used = self.clock;
         if kept.sequence.is_some() {
-            return Ok(());
+            return Ok(kept.sequence);
         }
-        let Some(sequence) = self.free.pop() else { return Ok(()) };
+        let Some(sequence) = self.free.pop() else { return Ok(None) };
         let pieces = (0..).zip(&kept.prompt.before).map(|(position, token)| Piece {
             token: *token,
             position,
@@ -381,7 +400,7 @@ impl<N: Network> Scheduler<N> {
             }
         }
         kept.sequence = Some(sequence);
-        Ok(())
+        Ok(kept.sequence)
     }
 
     /// Pieces of those at work, evenly, with the place of each one's owner.
@@ -463,6 +482,20 @@ impl<N: Network> Scheduler<N> {
         }
         self.jobs.retain(|job| !job.ended);
         Ok(())
+    }
+}
+
+fn no_prompt(number: u64) -> Refusal {
+    Refusal::Bad(format!("there is no prompt {number}"))
+}
+
+/// What is asked for and not built yet.
+fn cant_yet(order: &Generate) -> Option<Refusal> {
+    let told = |what: &str| Some(Refusal::Bad(format!("this engine has no {what} yet")));
+    match (&order.constraint, order.adapter) {
+        (Some(_), _) => told("constraints"),
+        (_, Some(_)) => told("adapters"),
+        (None, None) => None,
     }
 }
 

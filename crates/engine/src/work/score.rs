@@ -54,7 +54,7 @@ impl Scoring {
         sequences: Vec<Sequence>,
     ) -> (Self, Vec<Piece>) {
         let before = prompt.before.len() as u32;
-        let own: Vec<Token> = text.iter().chain(&prompt.after).copied().collect();
+        let own: Vec<Token> = text.iter().chain(&prompt.before_labels).copied().collect();
         let pieces = (before..).zip(&own).map(|(position, token)| Piece {
             token: *token,
             position,

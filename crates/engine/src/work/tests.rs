@@ -2,10 +2,10 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::prompt::Prepared;
-use super::sample::{draw, log_sum};
+use super::sample::{Outlook, draw, log_sum};
 use super::speech::Speech;
 use super::*;
-use crate::protocol::{End, Generate, Order, Prompt, Refusal, Report, Sampling, Score};
+use crate::protocol::{End, Generate, Order, Prompt, Refusal, Report, Sampling, Score, Written};
 
 /// What the reckoning network ends with.
 const END: Token = 2;
@@ -126,7 +126,8 @@ fn by_hand(before: &str, text: &str, after: &str, label: &str) -> f32 {
 
 fn prompt(number: u64, labels: &[&str]) -> Prompt {
     let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-    Prompt { prompt: number, before: format!("prompt {number}: "), after: "\nLabel:".to_owned(), labels }
+    let (before, after) = (format!("prompt {number}: "), "\nLabel:".to_owned());
+    Prompt { prompt: number, before, after, labels, adapter: None }
 }
 
 fn score(id: u64, number: u64, text: &str) -> Order {
@@ -134,8 +135,18 @@ fn score(id: u64, number: u64, text: &str) -> Order {
 }
 
 fn generate(id: u64, text: &str, most_tokens: u32) -> Generate {
-    let sampling = Sampling { temperature: 1.0, top_p: 1.0, seed: id };
-    Generate { id, text: text.to_owned(), most_tokens, stop: vec![], sampling, within_ms: 60_000 }
+    Generate {
+        id,
+        prompt: None,
+        text: text.to_owned(),
+        most_tokens,
+        stop: vec![],
+        sampling: Sampling { temperature: 1.0, top_p: 1.0, seed: id },
+        constraint: None,
+        likeliest: 0,
+        adapter: None,
+        within_ms: 60_000,
+    }
 }
 
 /// Takes all orders at once, and works until nothing is left.
@@ -232,6 +243,60 @@ fn what_is_written_beside_others_is_what_would_be_written_alone() {
 }
 
 #[test]
+fn an_answer_goes_on_from_a_kept_prompt_as_from_the_whole_text() {
+    for labels in [&[][..], &LABELS] {
+        let mut scheduler = Scheduler::new(Reckoning::new(400, 32), 10);
+        let behind = |id| Order::Generate(Generate { prompt: Some(1), ..generate(id, "question", 12) });
+        let order = Generate { id: 1, ..generate(7, "prompt 1: question\nLabel:", 12) };
+        let alone = run(&mut scheduler, vec![Order::Generate(order)]);
+        let again = Generate { id: 2, prompt: Some(1), ..generate(7, "question", 12) };
+        let reports = run(&mut scheduler, vec![Order::Prompt(prompt(1, labels)), Order::Generate(again)]);
+        assert_eq!(written(&reports, 2), written(&alone, 1));
+        let computed = scheduler.network().batches.iter().sum::<usize>();
+        run(&mut scheduler, vec![behind(3)]);
+        let (own, most) = ("question\nLabel:".len(), 12);
+        assert!(
+            scheduler.network().batches.iter().sum::<usize>() <= computed + own + most,
+            "the prompt was read once"
+        );
+    }
+}
+
+#[test]
+fn each_token_of_an_answer_is_told_with_its_bytes_and_what_the_model_thought_of_it() {
+    let order = Generate { likeliest: 3, ..generate(1, "tell me", 12) };
+    let reports = run(&mut Scheduler::new(Reckoning::new(400, 32), 10), vec![Order::Generate(order)]);
+    let text: String = reports
+        .iter()
+        .filter_map(|report| match report {
+            Report::Text { text, .. } => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    let Some(Report::Ended { written, end, .. }) = reports.last() else { panic!("{reports:?}") };
+    let bytes: Vec<u8> = written.iter().flat_map(|token| token.text.clone()).collect();
+    assert_eq!(String::from_utf8_lossy(&bytes), text);
+    let network = Reckoning::new(0, 0);
+    let mut tokens = network.tokens("tell me", true, false);
+    for (place, token) in written.iter().enumerate() {
+        let Written { bytes, log_probability, margin, text, likeliest } = token;
+        assert_eq!(*bytes as usize, text.len());
+        let mut logits = Reckoning::logits(&tokens);
+        let log_sum = log_sum(&logits).unwrap();
+        let is_end = *end == End::Model && place + 1 == written.len();
+        let own = if is_end { END } else { text.first().map_or(0, |byte| Token::from(*byte) + 3) };
+        assert!(is_end || !text.is_empty(), "a token without a text, at {place}: draw by another seed");
+        assert!((log_probability - (logits[own as usize] - log_sum)).abs() < 1e-4);
+        logits.sort_by(|a, b| b.total_cmp(a));
+        assert!((margin - (logits[0] - logits[1])).abs() < 1e-4);
+        let told: Vec<f32> = likeliest.iter().map(|(_, number)| *number).collect();
+        let expected: Vec<f32> = logits[..3].iter().map(|logit| logit - log_sum).collect();
+        assert!(told.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4), "{told:?} for {expected:?}");
+        tokens.push(own);
+    }
+}
+
+#[test]
 fn a_short_request_is_not_held_up_by_a_long_one() {
     let mut scheduler = Scheduler::new(Reckoning::new(2_000, 64), 10);
     let long = Order::Generate(generate(1, &"long ".repeat(200), 500));
@@ -252,6 +317,7 @@ fn one_that_is_longer_than_there_is_room_for_is_refused_at_once() {
             Order::Generate(generate(2, &long, 1)),
             Order::Prompt(Prompt { before: long.clone(), ..prompt(3, &[" a"]) }),
             Order::Prompt(prompt(4, &[])),
+            score(4, 4, "nothing to score by"),
             score(5, 9, "no such prompt"),
             score(6, 1, "still answered"),
         ],
@@ -266,7 +332,10 @@ fn one_that_is_longer_than_there_is_room_for_is_refused_at_once() {
     assert!(matches!(why(1), Some(Refusal::TooLong { .. })), "{reports:?}");
     assert!(matches!(why(2), Some(Refusal::TooLong { tokens: 65, room: 63 })), "{reports:?}");
     assert!(matches!(why(3), Some(Refusal::TooLong { .. })), "{reports:?}");
-    assert_eq!(why(4), Some(Refusal::Bad("a prompt without labels".to_owned())));
+    assert_eq!(
+        why(4),
+        Some(Refusal::Bad("prompt 4 has no labels that a text could be scored by".to_owned()))
+    );
     assert_eq!(why(5), Some(Refusal::Bad("there is no prompt 9".to_owned())));
     assert!(matches!(reports.last(), Some(Report::Scored(scored)) if scored.id == 6), "{reports:?}");
 }
@@ -338,7 +407,7 @@ fn an_answer_that_runs_out_of_room_says_so() {
 fn labels_that_run_into_what_stands_before_them_keep_their_own_tokens() {
     let network = Reckoning::new(100, 10);
     let prepared = Prepared::of(&prompt(1, &[" ab", " ac", " b"]), &network).unwrap();
-    assert_eq!(prepared.after, network.tokens("\nLabel:", false, false));
+    assert_eq!(prepared.before_labels, network.tokens("\nLabel:", false, false));
     assert_eq!(prepared.labels[0], network.tokens(" ab", false, false));
     assert_eq!(prepared.groups[0].beginnings.len(), 2, "` ` and ` a`");
 }
@@ -346,13 +415,34 @@ fn labels_that_run_into_what_stands_before_them_keep_their_own_tokens() {
 #[test]
 fn the_likeliest_token_is_taken_without_temperature_and_the_first_of_equals() {
     let draw = |logits: &[f32]| draw(logits, &Sampling::GREEDY, &mut fastrand::Rng::with_seed(1));
-    let (token, log_probability) = draw(&[0.0, 2.0, 1.0, 2.0]).unwrap();
-    assert_eq!(token, 1);
-    // 2 - ln(1 + 2 e^2 + e)
-    assert!((log_probability - (2.0 - 18.496_394_f32.ln())).abs() < 1e-5, "{log_probability}");
+    assert_eq!(draw(&[0.0, 2.0, 1.0, 2.0]), Some(1));
     assert_eq!(draw(&[f32::NAN, f32::NAN]), None);
     assert_eq!(draw(&[f32::NEG_INFINITY]), None);
     assert_eq!(draw(&[]), None);
+}
+
+#[test]
+fn a_token_that_is_ruled_out_is_never_drawn() {
+    let logits = [f32::NEG_INFINITY, 0.0, f32::NEG_INFINITY];
+    let mut random = fastrand::Rng::with_seed(2);
+    for (temperature, top_p) in [(0.0, 1.0), (1.0, 1.0), (1.0, 0.3), (0.01, 0.0), (50.0, 1.0)] {
+        let sampling = Sampling { temperature, top_p, seed: 0 };
+        assert!((0..100).all(|_| draw(&logits, &sampling, &mut random) == Some(1)), "{sampling:?}");
+    }
+}
+
+#[test]
+fn what_may_come_is_told_in_nats_the_likeliest_first() {
+    let logits = [0.1_f32, 0.6, 0.0, 0.3].map(f32::ln);
+    let outlook = Outlook::of(&logits).unwrap();
+    assert!((outlook.log_probability(3) - 0.3_f32.ln()).abs() < 1e-6);
+    assert!((outlook.margin() - 2.0_f32.ln()).abs() < 1e-6);
+    let tokens = |count| outlook.likeliest(count).iter().map(|(token, _)| *token).collect::<Vec<Token>>();
+    assert_eq!((tokens(0), tokens(2), tokens(9)), (vec![], vec![1, 3], vec![1, 3, 0, 2]));
+    // What can't come, or is no token, has a number that a message can hold.
+    assert_eq!((outlook.log_probability(2), outlook.log_probability(-1)), (f32::MIN, f32::MIN));
+    assert_eq!(Outlook::of(&[0.0]).unwrap().margin(), f32::MAX);
+    assert!(Outlook::of(&[f32::NAN, 0.0]).is_none() && Outlook::of(&[]).is_none());
 }
 
 #[test]
@@ -361,9 +451,8 @@ fn tokens_are_drawn_as_often_as_they_are_likely() {
     let shares = |sampling: Sampling| {
         let mut random = fastrand::Rng::with_seed(3);
         let mut counts = [0.0; 3];
-        (0..20_000).for_each(|_| {
-            counts[draw(&logits, &sampling, &mut random).unwrap().0 as usize] += 1.0 / 20_000.0
-        });
+        (0..20_000)
+            .for_each(|_| counts[draw(&logits, &sampling, &mut random).unwrap() as usize] += 1.0 / 20_000.0);
         counts
     };
     let check = |temperature, top_p, expected: [f64; 3]| {
@@ -439,7 +528,8 @@ mod over_a_socket {
     }
 
     fn load(file: &str) -> Order {
-        Order::Load(Load { hello: HELLO.to_owned(), file: file.into(), context: 400, threads: 1, waiting: 8 })
+        let (hello, file, adapters) = (HELLO.to_owned(), file.into(), vec![]);
+        Order::Load(Load { hello, file, context: 400, threads: 1, waiting: 8, adapters })
     }
 
     fn say(engine: &mut UnixStream, order: &Order) {
@@ -462,7 +552,7 @@ mod over_a_socket {
             assert_eq!((scored.id, scored.log_likelihoods.len()), (id, LABELS.len()));
         }
         // A refused prompt is told at once, also where nothing else is to be done.
-        say(&mut engine, &Order::Prompt(prompt(2, &[])));
+        say(&mut engine, &Order::Prompt(Prompt { before: "long ".repeat(100), ..prompt(2, &[]) }));
         assert!(matches!(hear(&mut engine).unwrap(), Report::NoPrompt { prompt: 2, .. }));
         drop(engine);
         assert_eq!(served.join().unwrap(), Ok(()));
@@ -483,7 +573,7 @@ mod over_a_socket {
         let Order::Load(other) = load("model.gguf") else { unreachable!() };
         say(&mut engine, &Order::Load(Load { hello: "sprat engine 0".to_owned(), ..other }));
         let expected =
-            "who asks says `sprat engine 0`, and the engine `sprat engine 1`: two versions of Sprat";
+            "who asks says `sprat engine 0`, and the engine `sprat engine 2`: two versions of Sprat";
         assert_eq!(hear(&mut engine).unwrap(), Report::NotLoaded(expected.to_owned()));
         assert_eq!(served.join().unwrap(), Ok(()));
 

@@ -47,7 +47,7 @@ pub fn prompt(task: &Task, shown: &[&LabelledRow]) -> Prompt {
     let parts = [&before, &after].into_iter().chain(&labels);
     let digest = Sha256Hex::of_parts(parts.map(|part| part.as_bytes()));
     let prompt = u64::from_str_radix(&digest.as_str()[..16], 16).unwrap_or(0);
-    Prompt { prompt, before, after, labels }
+    Prompt { prompt, before, after, labels, adapter: None }
 }
 
 /// A text as it follows `Text:`: line breaks would look like the end of it.

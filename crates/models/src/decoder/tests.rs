@@ -90,7 +90,8 @@ fn engine() -> (Arc<Engines>, Arc<Engine>) {
 
 fn prompt(before: &str) -> Prompt {
     let labels = LABELS.map(|label| format!(" {label}")).to_vec();
-    Prompt { prompt: before.len() as u64, before: before.to_owned(), after: "\nLabel:".to_owned(), labels }
+    let (before, after) = (before.to_owned(), "\nLabel:".to_owned());
+    Prompt { prompt: before.len() as u64, before, after, labels, adapter: None }
 }
 
 fn context(within: Duration) -> Context {
