@@ -126,10 +126,14 @@ impl Setback {
         };
         let usage = if asked.unknown_cost { Usage::UNKNOWN } else { Usage::FREE };
         let failed = Self::new(asked, usage, error);
-        // Money, keys and load are this provider's affair; any other refusal is about the request.
-        let another_may_answer = matches!(status, 401..=403 | 408 | 409 | 429 | 500..);
+        let (told, said) = dialect.refusal(status, bytes);
+        let code = said.as_ref().and_then(|said| said.error.code.clone());
+        let is_too_long = code.is_some_and(|code| code == "context_length_exceeded");
+        // Money, keys and load are this provider's affair, and another may have more room; any other refusal is about the
+        // request.
+        let another_may_answer = matches!(status, 401..=403 | 408 | 409 | 429 | 500..) || is_too_long;
         let words = (status != 401).then(|| {
-            let (status, said) = dialect.refusal(status, bytes);
+            let status = told;
             let body = said.unwrap_or_else(|| {
                 ErrorBody::new("upstream_error", format!("{} answered with status {status}", failed.model))
             });

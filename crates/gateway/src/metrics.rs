@@ -18,7 +18,7 @@ use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use sprat_cascade::{Encoder, Serving};
 use sprat_store::{LedgerEntry, ShadowSums};
-use sprat_task::{Computed, KeyId, Money, ReleaseId};
+use sprat_task::{Computed, KeyId, ModelId, Money, OwnProcess, ReleaseId};
 
 use crate::Gateway;
 
@@ -271,11 +271,16 @@ impl Metrics {
     /// Takes over how the processes stand that the models of a ladder run in.
     fn stands(&self, serving: &Serving) {
         for rung in &serving.ladder.rungs {
-            let Some(process) = rung.model.own_process() else { continue };
-            let of = OfModel { model: rung.model.id().to_string() };
-            self.model_crashes.get_or_create(&of).inner().store(process.crashes, Ordering::Relaxed);
-            self.model_running.get_or_create(&of).set(i64::from(process.is_running));
+            if let Some(process) = rung.model.own_process() {
+                self.process_stands(rung.model.id(), &process);
+            }
         }
+    }
+
+    fn process_stands(&self, model: &ModelId, process: &OwnProcess) {
+        let of = OfModel { model: model.to_string() };
+        self.model_crashes.get_or_create(&of).inner().store(process.crashes, Ordering::Relaxed);
+        self.model_running.get_or_create(&of).set(i64::from(process.is_running));
     }
 
     pub(crate) fn cut(&self) {
@@ -343,6 +348,11 @@ pub async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
     let deployed = gateway.current.deployed();
     deployed.encoders.values().for_each(|encoder| gateway.metrics.computed(encoder));
     deployed.tasks.values().for_each(|deployment| gateway.metrics.stands(&deployment.live));
+    for remote in deployed.remotes.values() {
+        if let Some(process) = remote.upstream.own_process() {
+            gateway.metrics.process_stands(remote.upstream.id(), &process);
+        }
+    }
     if encode(&mut text, &gateway.metrics.registry).is_err() {
         let _ = text.write_str("# the counters can't be written\n");
     }

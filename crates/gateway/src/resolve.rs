@@ -150,7 +150,8 @@ pub async fn models(State(gateway): State<Arc<Gateway>>, lease: Option<Extension
     let entry = |name: &str, owner: &str| ModelEntry::new(name, 0, owner);
     let tasks = deployed.tasks.keys().map(|name| entry(name, "sprat"));
     let encoders = deployed.encoders.keys().map(|name| entry(name, "sprat"));
-    let remotes = deployed.remotes.keys().map(|name| entry(name, "upstream"));
+    let owner = |remote: &Remote| if is_local(remote) { "sprat" } else { "upstream" };
+    let remotes = deployed.remotes.iter().map(|(name, remote)| entry(name, owner(remote)));
     let may_name =
         |entry: &ModelEntry| lease.as_ref().is_none_or(|Extension(lease)| lease.may_name(&entry.id));
     let all = tasks.chain(encoders).chain(remotes).filter(may_name).chain([entry(AUTO, "sprat")]);
@@ -179,9 +180,14 @@ fn large_of(deployed: &ByName, task: &Task) -> Option<Arc<Remote>> {
     deployed.remotes.get(task.large()?.as_str()).cloned()
 }
 
+/// Whether a model that is passed calls on to runs on this machine. Nobody gets such a one who doesn't name it.
+fn is_local(remote: &Remote) -> bool {
+    remote.upstream.own_process().is_some()
+}
+
 /// The only remote model, or the one that is called `large`.
 fn the_large_one(deployed: &ByName) -> Option<Arc<Remote>> {
-    let mut all = deployed.remotes.values();
+    let mut all = deployed.remotes.values().filter(|remote| !is_local(remote));
     match (all.next(), all.next()) {
         (Some(only), None) => Some(only.clone()),
         _ => deployed.remotes.get("large").cloned(),

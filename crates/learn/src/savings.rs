@@ -26,7 +26,22 @@ pub struct LargeCost {
 /// What each rung and the large model cost a request, in micro-units. Without a price of the large model, small answers
 /// are free and large ones cost 1: the best configuration is then the one that covers most.
 pub fn costs(task: &Task, rungs: &[Option<Money>], large: Option<&LargeCost>) -> Costs {
-    let Some(large) = large else { return Costs::of_coverage(rungs.len()) };
+    let mut costs = match large {
+        Some(large) => priced(task, rungs, large),
+        None => Costs::of_coverage(rungs.len()),
+    };
+    // Two ladders that cost the same and cover as much differ in whom they bother: the time of this machine has no price, and
+    // rungs are declared from cheapest to dearest.
+    let large = costs.large.max(1.0);
+    (1..).zip(&mut costs.rungs).for_each(|(place, cost)| *cost += large * TIE_BREAK * f64::from(place));
+    costs
+}
+
+/// What asking a rung is charged beside its price, as a share of the large model's, for each place that it stands up the
+/// ladder: nothing that could outweigh one answer among millions.
+const TIE_BREAK: f64 = 1e-9;
+
+fn priced(task: &Task, rungs: &[Option<Money>], large: &LargeCost) -> Costs {
     let large = large.cost.micro() as f64;
     Costs {
         // What isn't known is taken to cost as much as the large model: never a saving that isn't there.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use sprat_models::decoder::chat::ChatModel;
 use sprat_models::decoder::{DecoderTrainer, Engines, Settings};
 use sprat_models::hub::ModelSource;
 use sprat_task::ModelId;
@@ -24,6 +25,20 @@ const SHARE: f64 = 0.8;
 /// # Errors
 /// A sentence: where its file should be, or what is wrong with it.
 pub fn trainer(workspace: &Workspace, id: &ModelId, decoder: &Decoder) -> Result<DecoderTrainer, String> {
+    let trainer = DecoderTrainer::new(id.clone(), settings(workspace, decoder)?, engines().clone());
+    trainer.check()?;
+    Ok(trainer)
+}
+
+/// A decoder that holds conversations.
+///
+/// # Errors
+/// As [`trainer`].
+pub fn chat(workspace: &Workspace, id: &ModelId, decoder: &Decoder) -> Result<ChatModel, String> {
+    ChatModel::open(id.clone(), &settings(workspace, decoder)?, engines())
+}
+
+fn settings(workspace: &Workspace, decoder: &Decoder) -> Result<Settings, String> {
     if !ARE_BUILT_IN {
         return Err("this build runs no decoders; build sprat with its feature `decoder`".to_owned());
     }
@@ -36,15 +51,12 @@ pub fn trainer(workspace: &Workspace, id: &ModelId, decoder: &Decoder) -> Result
         }
     };
     let engine = program().map_err(|error| format!("where this program lies can't be found out: {error}"))?;
-    let settings = Settings {
+    Ok(Settings {
         engine: (engine, vec!["engine".to_owned()]),
         file,
         context: decoder.context,
         threads: decoder.threads.unwrap_or(0),
-    };
-    let trainer = DecoderTrainer::new(id.clone(), settings, engines().clone());
-    trainer.check()?;
-    Ok(trainer)
+    })
 }
 
 /// This very program: an engine is `sprat engine`.

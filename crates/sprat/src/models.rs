@@ -7,6 +7,7 @@ use sprat_cascade::{LadderEnd, Protocol};
 use sprat_learn::savings::LargeCost;
 use sprat_learn::teacher::Remembered;
 use sprat_learn::train::Source;
+use sprat_models::decoder::chat::ChatModel;
 #[cfg(feature = "encoder")]
 use sprat_models::encoder::classify::{self, EncoderTrainer, FineTune, Place};
 #[cfg(feature = "encoder")]
@@ -21,7 +22,7 @@ use sprat_models::tagger::TaggerTrainer;
 use sprat_store::Store;
 use sprat_task::{
     Answer, Input, Kind, LabelledRow, Last, Model, ModelId, Money, Price, Problem, Provenance, RungRecord,
-    Sha256Hex, Task, Trainer,
+    Sha256Hex, Task, Trainer, Upstream,
 };
 use sprat_wire::anthropic::convert::DEFAULT_MAX_TOKENS;
 
@@ -89,8 +90,8 @@ impl<'a> Models<'a> {
                 Some(ModelConfig::Decoder(_)) if !decoders::ARE_BUILT_IN => left_out.push(format!(
                     "rung `{rung}` is left out: this build runs no decoders (its feature `decoder`)"
                 )),
-                Some(ModelConfig::Decoder(_)) if task.kind != Kind::Classify || task.multi => left_out.push(format!(
-                    "rung `{rung}` is left out: a decoder chooses one label so far, and this task asks for something else"
+                Some(ModelConfig::Decoder(_)) if !can_decode(task) => left_out.push(format!(
+                    "rung `{rung}` is left out: a decoder chooses one label or finds fields so far, and this task asks for something else"
                 )),
                 Some(ModelConfig::Decoder(decoder)) => {
                     let trainer = decoders::trainer(self.workspace, rung, decoder)
@@ -267,14 +268,23 @@ impl<'a> Models<'a> {
         )
     }
 
-    /// The remote models that requests can be passed on to, and a sentence for each that can't be opened.
+    /// The models that requests can be passed on to, those of this machine among them, and a sentence for each that can't be opened.
     pub fn remotes(&self) -> (Vec<sprat_cascade::Remote>, Vec<String>) {
         let (mut remotes, mut troubles) = (BTreeMap::new(), Vec::new());
         for (id, model) in &self.workspace.config.models {
-            let ModelConfig::Remote(remote) = model else { continue };
-            match self.remote(id, remote, Arc::new(NoExamples)) {
-                Ok(opened) => drop(remotes.insert(id, self.passing(remote, opened))),
-                Err(failure) => troubles.push(format!("model {id} is not served: {}", failure.plainly())),
+            let opened = match model {
+                ModelConfig::Remote(remote) => {
+                    let opened = self.remote(id, remote, Arc::new(NoExamples));
+                    opened.map(|opened| self.passing(remote, opened)).map_err(|failure| failure.plainly())
+                }
+                ModelConfig::Decoder(decoder) if decoders::ARE_BUILT_IN => {
+                    decoders::chat(self.workspace, id, decoder).map(local)
+                }
+                _ => continue,
+            };
+            match opened {
+                Ok(opened) => drop(remotes.insert(id, opened)),
+                Err(why) => troubles.push(format!("model {id} is not served: {why}")),
             }
         }
         let with_fallback = |(id, remote): (&&ModelId, &sprat_cascade::Remote)| {
@@ -351,6 +361,18 @@ impl<'a> Models<'a> {
     }
 }
 
+/// A model of this machine as calls are passed on to it: nobody is paid for what it says.
+fn local(model: ChatModel) -> sprat_cascade::Remote {
+    sprat_cascade::Remote {
+        model: model.id().to_string(),
+        protocol: Protocol::OpenAi,
+        fallback: Vec::new(),
+        price: Some(Price::FREE),
+        provenance: Provenance::Measured,
+        upstream: Arc::new(model),
+    }
+}
+
 /// Where the files of a base model are; those of the hub, where they have been pulled.
 #[cfg(feature = "encoder")]
 pub fn place(root: &std::path::Path, source: &ModelSource) -> Place {
@@ -365,6 +387,14 @@ pub fn place(root: &std::path::Path, source: &ModelSource) -> Place {
             "model {repository} is not on this machine; `sprat models pull hf:{repository}` fetches it"
         )),
         Err(problem) => Place::Missing(problem.to_string()),
+    }
+}
+
+/// Whether a decoder can answer a task.
+fn can_decode(task: &Task) -> bool {
+    match task.kind {
+        Kind::Classify => !task.multi,
+        kind => kind == Kind::Extract,
     }
 }
 

@@ -231,7 +231,7 @@ pub enum Piece {
     },
 }
 
-/// A remote model as a wire: a request through as it came, a stream of chunks back. What the bytes mean is
+/// A model as a wire, most of them remote: a request through as it came, a stream of chunks back. What the bytes mean is
 /// `sprat-wire`'s business, so that nothing of a request is lost on the way.
 pub trait Upstream: Send + Sync {
     /// Its declared name.
@@ -240,6 +240,11 @@ pub trait Upstream: Send + Sync {
     /// Sends a request; the reply's head comes at once, its body chunk by chunk.
     fn send<'a>(&'a self, cx: &'a Context, request: WireRequest)
     -> BoxFuture<'a, Result<WireReply, NoReply>>;
+
+    /// How the process stands that the model runs in, where it runs on this machine.
+    fn own_process(&self) -> Option<OwnProcess> {
+        None
+    }
 }
 
 /// A request as it goes over the wire.

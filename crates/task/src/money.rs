@@ -157,6 +157,16 @@ pub struct Price {
 }
 
 impl Price {
+    /// Nobody is paid.
+    pub const FREE: Self = Self {
+        input: 0,
+        output: 0,
+        cached_input: None,
+        cache_write: None,
+        batch_input: None,
+        batch_output: None,
+    };
+
     /// What a call of so many tokens costs, exact to the micro-unit (half rounds up).
     pub fn cost(&self, tokens: Tokens) -> Money {
         let cached = tokens.cached_input.min(tokens.input);

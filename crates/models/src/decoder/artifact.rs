@@ -12,21 +12,19 @@ use sprat_engine::protocol::Prompt;
 use sprat_task::{Label, Sha256Hex};
 
 /// Raised whenever the layout or the meaning of a number changes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Everything that was learned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Learned {
     pub version: u32,
-    /// The labels, in the order of every score.
-    pub labels: Vec<Label>,
     /// The model's file.
     pub model: Weights,
     /// What it is told.
     pub prompt: Prompt,
-    /// What each label scores a token, on the average of the training rows.
-    pub means: Vec<f32>,
+    /// What it answers with.
+    pub answers: Answers,
     /// Tokens that it looks back on.
     pub context: u32,
     /// Rows it was asked about.
@@ -35,6 +33,28 @@ pub struct Learned {
     pub data_sha256: Sha256Hex,
     /// Version of the code that made it.
     pub code_version: String,
+}
+
+/// What a decoder answers with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Answers {
+    /// One of some labels, by how well each fits.
+    Label {
+        /// The labels, in the order of every score.
+        labels: Vec<Label>,
+        /// What each label scores a token, on the average of the training rows.
+        means: Vec<f32>,
+    },
+    /// A record that it writes.
+    Record {
+        /// The task's fields, as a digest: others need another prompt.
+        fields: Sha256Hex,
+        /// The JSON schema that it is held to.
+        schema: String,
+        /// Most tokens of a record.
+        most_tokens: u32,
+    },
 }
 
 /// A model's file.
@@ -106,16 +126,25 @@ impl Learned {
         let broken = |what: &str| format!("{}: {what}; learn again", path.display());
         let learned: Self = serde_json::from_slice(&bytes)
             .map_err(|_| broken("the file is damaged, or of another version of the format"))?;
-        let labels = learned.labels.len();
         if learned.version != VERSION {
             return Err(broken(&format!(
                 "the file has format version {}, this build reads {VERSION}",
                 learned.version
             )));
         }
-        let fits = labels > 0 && learned.means.len() == labels && learned.prompt.labels.len() == labels;
-        if !fits || learned.means.iter().any(|mean| !mean.is_finite()) {
-            return Err(broken("labels and numbers don't fit together"));
+        match &learned.answers {
+            Answers::Label { labels, means } => {
+                let count = labels.len();
+                let fits = count > 0 && means.len() == count && learned.prompt.labels.len() == count;
+                if !fits || means.iter().any(|mean| !mean.is_finite()) {
+                    return Err(broken("labels and numbers don't fit together"));
+                }
+            }
+            Answers::Record { schema, .. } => {
+                if serde_json::from_str::<serde_json::Value>(schema).is_err() {
+                    return Err(broken("its schema is no JSON"));
+                }
+            }
         }
         Ok(learned)
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
 use sprat_engine::protocol::{Order, Prompt, Refusal, Report, Score, Scored};
-use sprat_task::{Context, ModelError};
+use sprat_task::{Context, ModelError, OwnProcess};
 
 use super::engines::Engines;
 use super::process::{Ended, Heard, Process};
@@ -39,6 +39,9 @@ pub struct EngineConfig {
     /// How long it may take to load.
     pub loading: Duration,
 }
+
+/// Hears what an engine reports, with a way to find out what is wrong with a prompt.
+pub(super) type Hears = dyn FnMut(Heard, &dyn Fn(u64) -> Option<Refusal>) + Send;
 
 /// One model's engine.
 pub struct Engine {
@@ -74,6 +77,13 @@ pub struct Standing {
     pub crashes: u64,
     /// How it ended the last time.
     pub last: Option<String>,
+}
+
+impl From<Standing> for OwnProcess {
+    fn from(standing: Standing) -> Self {
+        let Standing { process, crashes, last, .. } = standing;
+        Self { is_running: process.is_some(), crashes, last }
+    }
 }
 
 impl Engine {
@@ -158,34 +168,51 @@ impl Engine {
         within: Duration,
         hear: impl FnOnce(Result<Scored, ModelError>) + Send + 'static,
     ) -> Result<Asked, ModelError> {
+        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let number = prompt.prompt;
+        let mut hear = Some(hear);
+        self.order(
+            Some(prompt),
+            |id| Order::Score(Score { id, prompt: number, text: text.to_owned(), within_ms }),
+            Box::new(move |heard, prompt_refused| {
+                let answer = match heard {
+                    Heard::Report(Report::Scored(scored)) => Ok(scored),
+                    // What is wrong with the prompt says more than that there is none.
+                    Heard::Report(Report::Refused { why, .. }) => {
+                        Err(refused(prompt_refused(number).unwrap_or(why)))
+                    }
+                    Heard::Report(other) => {
+                        Err(ModelError::Failed(format!("its engine answered something else: {other:?}")))
+                    }
+                    Heard::Gone(error) => Err(error),
+                };
+                if let Some(hear) = hear.take() {
+                    hear(answer);
+                }
+            }),
+        )
+    }
+
+    /// Gives the engine an order, and starts it where it isn't running. `hear` hears what it reports, and can find out what
+    /// is wrong with a prompt.
+    pub(super) fn order(
+        &self,
+        prompt: Option<&Prompt>,
+        order: impl FnOnce(u64) -> Order,
+        mut hear: Box<Hears>,
+    ) -> Result<Asked, ModelError> {
         let process = self.process()?;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-        let order = Order::Score(Score { id, prompt: prompt.prompt, text: text.to_owned(), within_ms });
         let (own, told) = (self.own.clone(), Arc::downgrade(&process));
-        let (mut hear, number) = (Some(hear), prompt.prompt);
         let listener = move |heard| {
-            let answer = match heard {
-                Heard::Report(Report::Scored(scored)) => {
-                    if let Some(engine) = own.upgrade() {
-                        engine.lock().in_a_row = 0;
-                    }
-                    Ok(scored)
-                }
-                Heard::Report(Report::Refused { why, .. }) => {
-                    // What is wrong with the prompt says more than that there is none.
-                    Err(refused(told.upgrade().and_then(|process| process.refused(number)).unwrap_or(why)))
-                }
-                Heard::Report(other) => {
-                    Err(ModelError::Failed(format!("its engine answered something else: {other:?}")))
-                }
-                Heard::Gone(error) => Err(error),
-            };
-            if let Some(hear) = hear.take() {
-                hear(answer);
+            if let Heard::Report(Report::Scored(_) | Report::Ended { .. }) = &heard
+                && let Some(engine) = own.upgrade()
+            {
+                engine.lock().in_a_row = 0;
             }
+            hear(heard, &|prompt| told.upgrade().and_then(|process| process.refused(prompt)));
         };
-        process.ask(id, order, Some(prompt), Box::new(listener));
+        process.ask(id, order(id), prompt, Box::new(listener));
         Ok(Asked { process, id })
     }
 
@@ -286,7 +313,7 @@ impl Drop for Asked {
 }
 
 /// An engine's refusal, as everyone knows it.
-fn refused(why: Refusal) -> ModelError {
+pub(super) fn refused(why: Refusal) -> ModelError {
     match why {
         Refusal::TooLong { .. } => ModelError::BadInput(why.to_string()),
         Refusal::Full => ModelError::Busy { retry_after_ms: None },

@@ -7,7 +7,7 @@ use sprat_task::{Answer, Label, LabelledRow, Sha256Hex, Task};
 /// Rows shown at most.
 const EXAMPLES: usize = 8;
 /// Longer texts teach no more than shorter ones, and cost more.
-const LONGEST_EXAMPLE: usize = 300;
+pub const LONGEST_EXAMPLE: usize = 300;
 
 /// The rows to show, by their places: one of each label in turn, the shortest first among those that are not long.
 pub fn examples(rows: &[LabelledRow], labels: &[Label]) -> Vec<usize> {
@@ -44,6 +44,11 @@ pub fn prompt(task: &Task, shown: &[&LabelledRow]) -> Prompt {
     before.push_str("\nText: ");
     let after = "\nLabel:".to_owned();
     let labels: Vec<String> = task.labels.iter().map(|label| format!(" {label}")).collect();
+    named(before, after, labels)
+}
+
+/// A prompt under a number of its own: two with other words have other numbers.
+pub fn named(before: String, after: String, labels: Vec<String>) -> Prompt {
     let parts = [&before, &after].into_iter().chain(&labels);
     let digest = Sha256Hex::of_parts(parts.map(|part| part.as_bytes()));
     let prompt = u64::from_str_radix(&digest.as_str()[..16], 16).unwrap_or(0);

@@ -7,12 +7,16 @@ use std::time::Instant;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream;
-use sprat_task::{Attempt, Context, Input, Label, Model, ModelError, ModelId, OwnProcess, Task};
+use sprat_engine::protocol::Scored;
+use sprat_task::{
+    Attempt, Context, Input, Label, Model, ModelError, ModelId, OwnProcess, Prediction, Sha256Hex, Task,
+};
 
-use super::answer::{FEATURES, SCORER_VERSION, answer};
-use super::artifact::Learned;
-use super::engine::{Engine, Standing};
+use super::answer::answer;
+use super::artifact::{Answers, Learned};
+use super::engine::Engine;
 use super::prompt::one_line;
+use super::{answer as label, record};
 
 /// Texts of one caller that the engine has at a time: enough to fill its batches.
 const AT_ONCE: usize = 32;
@@ -35,26 +39,57 @@ impl DecoderRung {
         Ok(Self { id, engine, learned })
     }
 
-    /// The labels it chooses among.
-    pub fn labels(&self) -> &[Label] {
-        &self.learned.labels
-    }
-
-    async fn attempt(&self, cx: &Context, text: &str) -> Attempt {
-        let start = Instant::now();
-        let scored = self.engine.score(cx, &self.learned.prompt, &one_line(text)).await;
-        let attempt = |result| Attempt { latency: start.elapsed(), ..result };
-        match scored {
-            Ok(scored) if scored.tokens.len() == self.learned.labels.len() => attempt(Attempt::free(
-                answer(&self.learned.labels, &self.learned.means, &scored),
-                start.elapsed(),
-            )),
-            Ok(_) => {
-                attempt(Attempt::failed(ModelError::Failed("its engine scored other labels".to_owned())))
+    /// Whether what was learned is what a task asks for now.
+    ///
+    /// # Errors
+    /// In a sentence, what has changed.
+    pub fn check(&self, task: &Task) -> Result<(), String> {
+        let is_same = match &self.learned.answers {
+            Answers::Label { labels, .. } => *labels == task.labels,
+            Answers::Record { fields, .. } => *fields == fields_of(task),
+        };
+        match is_same {
+            true => Ok(()),
+            false => {
+                Err("it was told of other labels or fields than the task has now; learn again".to_owned())
             }
-            Err(error) => attempt(Attempt::failed(error)),
         }
     }
+
+    async fn attempt(&self, cx: &Context, task: &Task, text: &str) -> Attempt {
+        let start = Instant::now();
+        let said = match &self.learned.answers {
+            Answers::Label { labels, means } => self.choose(cx, labels, means, text).await,
+            Answers::Record { schema, most_tokens, .. } => {
+                let wanted = record::wanted(&self.learned.prompt, schema, *most_tokens, text);
+                let answered = self.engine.generate_all(cx, wanted).await;
+                answered.and_then(|answered| record::prediction(task, text, &answered))
+            }
+        };
+        match said {
+            Ok(prediction) => Attempt::free(prediction, start.elapsed()),
+            Err(error) => Attempt { latency: start.elapsed(), ..Attempt::failed(error) },
+        }
+    }
+
+    async fn choose(
+        &self,
+        cx: &Context,
+        labels: &[Label],
+        means: &[f32],
+        text: &str,
+    ) -> Result<Prediction, ModelError> {
+        let scored: Scored = self.engine.score(cx, &self.learned.prompt, &one_line(text)).await?;
+        match scored.tokens.len() == labels.len() {
+            true => Ok(answer(labels, means, &scored)),
+            false => Err(ModelError::Failed("its engine scored other labels".to_owned())),
+        }
+    }
+}
+
+/// Changes when a task's fields do.
+pub fn fields_of(task: &Task) -> Sha256Hex {
+    task.labels_hash()
 }
 
 impl Model for DecoderRung {
@@ -65,23 +100,29 @@ impl Model for DecoderRung {
     fn predict<'a>(
         &'a self,
         cx: &'a Context,
-        _: &'a Task,
+        task: &'a Task,
         inputs: &'a [Input],
     ) -> BoxFuture<'a, Vec<Attempt>> {
-        let attempts = stream::iter(inputs).map(|input| self.attempt(cx, &input.text)).buffered(AT_ONCE);
+        let attempts =
+            stream::iter(inputs).map(|input| self.attempt(cx, task, &input.text)).buffered(AT_ONCE);
         Box::pin(attempts.collect())
     }
 
     fn feature_names(&self) -> &'static [&'static str] {
-        &FEATURES
+        match self.learned.answers {
+            Answers::Label { .. } => &label::FEATURES,
+            Answers::Record { .. } => &record::FEATURES,
+        }
     }
 
     fn scorer_version(&self) -> u32 {
-        SCORER_VERSION
+        match self.learned.answers {
+            Answers::Label { .. } => label::SCORER_VERSION,
+            Answers::Record { .. } => record::SCORER_VERSION,
+        }
     }
 
     fn own_process(&self) -> Option<OwnProcess> {
-        let Standing { process, crashes, last, .. } = self.engine.standing();
-        Some(OwnProcess { is_running: process.is_some(), crashes, last })
+        Some(self.engine.standing().into())
     }
 }

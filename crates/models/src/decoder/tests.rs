@@ -6,11 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sprat_engine::protocol::{self, HELLO, Loaded, Order, Prompt, Refusal, Report, Scored};
+use futures::TryStreamExt;
+use serde_json::{Value, json};
+use sprat_engine::protocol::{
+    self, Constraint, End, Generate, HELLO, Loaded, Order, Prompt, Refusal, Report, Scored, Written,
+};
 use sprat_engine::tiny::Tiny;
 use sprat_task::file::read_task;
-use sprat_task::{Answer, Context, Input, LabelledRow, ModelError, Source, Task, Trainer, Training};
+use sprat_task::model::WireRequest;
+use sprat_task::{
+    Answer, Context, Input, LabelledRow, ModelError, Source, Task, Trainer, Training, Upstream,
+};
 
+use super::chat::{ChatModel, ChatTemplate};
 use super::*;
 
 const LABELS: [&str; 3] = ["billing", "refund", "technical"];
@@ -57,9 +65,65 @@ fn fake_engine() {
                     say(&Report::Scored(Scored { id: score.id, log_likelihoods, tokens, read: 3 }));
                 }
             },
-            Order::Generate(_) | Order::Cancel(_) => {}
+            Order::Generate(order) => writes(&order, &mut say),
+            Order::Cancel(_) => {}
         }
     }
+}
+
+/// What the engine writes: three words, or the call that it is made to write; and what else it is told to do.
+fn writes(order: &Generate, say: &mut dyn FnMut(&Report)) {
+    let id = order.id;
+    let text = order.text.as_str();
+    if text.contains("too long") {
+        let why = Refusal::TooLong { tokens: 9_000, room: 512 };
+        return say(&Report::Refused { id, why });
+    }
+    if matches!(&order.constraint, Some(Constraint::JsonSchema(schema)) if schema.contains("impossible")) {
+        return say(&Report::Refused { id, why: Refusal::Bad("the schema can't be met".to_owned()) });
+    }
+    let pieces = match &order.constraint {
+        Some(Constraint::JsonSchema(schema)) if schema.contains("weather") => {
+            ["{\"name\": \"weather\", ", "\"arguments\": {\"city\": \"Bern\"}}"].map(str::to_owned).to_vec()
+        }
+        Some(Constraint::JsonSchema(schema)) if schema.contains("guests") => written_record(text),
+        _ => ["Hello", ", ", "world"].map(str::to_owned).to_vec(),
+    };
+    let mut written = Vec::new();
+    for piece in pieces {
+        say(&Report::Text { id, text: piece.clone() });
+        if text.contains("abort") {
+            std::process::abort();
+        }
+        let shown = |text: &str| if order.likeliest > 0 { text.as_bytes().to_vec() } else { Vec::new() };
+        written.push(Written {
+            bytes: piece.len() as u32,
+            log_probability: -0.5,
+            margin: 1.0,
+            text: shown(&piece),
+            likeliest: (0..order.likeliest).map(|_| (shown("x"), -1.0)).collect(),
+        });
+    }
+    written.push(Written {
+        bytes: 0,
+        log_probability: -0.1,
+        margin: 3.0,
+        text: Vec::new(),
+        likeliest: Vec::new(),
+    });
+    let end = if order.most_tokens < 4 { End::MostTokens } else { End::Model };
+    say(&Report::Ended { id, end, read: text.split_whitespace().count() as u32, written });
+}
+
+/// The record of a text such as `a table in Bern for 3`; half of it where the text says so.
+fn written_record(text: &str) -> Vec<String> {
+    let word_after = |word: &str| text.split_whitespace().skip_while(|other| *other != word).nth(1);
+    let city = word_after("in").map_or("null".to_owned(), |city| format!("\"{city}\""));
+    let guests = word_after("for").unwrap_or("null").to_owned();
+    let mut pieces =
+        vec!["{\"city\": ".to_owned(), city, ", \"guests\": ".to_owned(), guests, "}".to_owned()];
+    pieces.truncate(if text.contains("half") { 3 } else { 5 });
+    pieces
 }
 
 /// This test binary, as an engine.
@@ -353,4 +417,194 @@ async fn a_damaged_file_is_refused_before_any_engine_sees_it() {
     assert!(error.contains("cut.gguf is cut off or damaged"), "{error}");
     let error = trainer(&folder.path().join("none.gguf")).check().unwrap_err();
     assert!(error.contains("none.gguf can't be read"), "{error}");
+}
+
+fn chat_model() -> (Arc<Engines>, ChatModel) {
+    let (engines, engine) = engine();
+    let template =
+        ChatTemplate::new("{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}", None, "", "");
+    (engines, ChatModel::new("small".into(), engine, template))
+}
+
+/// What a model replies to a call: status, and all of the body or why it broke off.
+async fn reply(model: &ChatModel, mut call: Value) -> (u16, Result<String, ModelError>) {
+    call["model"] = "small".into();
+    let request =
+        WireRequest { path: "/chat/completions".into(), headers: Vec::new(), body: call.to_string().into() };
+    let reply = match model.send(&context(Duration::from_secs(60)), request).await {
+        Ok(reply) => reply,
+        Err(none) => return (0, Err(none.error)),
+    };
+    let status = reply.status;
+    let body: Result<Vec<Vec<u8>>, ModelError> = reply.body.try_collect().await;
+    (status, body.map(|body| String::from_utf8(body.concat()).unwrap()))
+}
+
+async fn answer(model: &ChatModel, call: Value) -> Value {
+    let (status, body) = reply(model, call).await;
+    assert_eq!(status, 200, "{body:?}");
+    serde_json::from_str(&body.unwrap()).unwrap()
+}
+
+fn saying(text: &str) -> Value {
+    json!({ "messages": [{ "role": "user", "content": text }] })
+}
+
+#[tokio::test]
+async fn a_local_model_replies_as_openai_does() {
+    let (_engines, model) = chat_model();
+    let said = answer(&model, saying("hi there")).await;
+    assert_eq!(said["object"], "chat.completion");
+    assert_eq!(said["model"], "small");
+    let message = json!({ "role": "assistant", "content": "Hello, world" });
+    assert_eq!(said["choices"], json!([{ "index": 0, "message": message, "finish_reason": "stop" }]));
+    assert_eq!(said["usage"], json!({ "prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7 }));
+    let mut call = saying("hi");
+    call["max_tokens"] = 3.into();
+    assert_eq!(answer(&model, call).await["choices"][0]["finish_reason"], "length");
+    assert!(model.own_process().unwrap().is_running);
+}
+
+#[tokio::test]
+async fn a_local_model_streams_as_openai_does() {
+    let (_engines, model) = chat_model();
+    let mut call = saying("hi");
+    call["stream"] = true.into();
+    call["stream_options"] = json!({ "include_usage": true });
+    call["logprobs"] = true.into();
+    let (_, body) = reply(&model, call.clone()).await;
+    let body = body.unwrap();
+    let events: Vec<&str> = body.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+    assert_eq!(events.last(), Some(&"[DONE]"));
+    let chunks: Vec<Value> =
+        events[..events.len() - 1].iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+    let deltas: Vec<&Value> = chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]).collect();
+    assert_eq!(deltas[0], &json!({ "role": "assistant", "content": "Hello" }));
+    assert_eq!((deltas[1], deltas[2]), (&json!({ "content": ", " }), &json!({ "content": "world" })));
+    let ended = &chunks[3]["choices"][0];
+    assert_eq!((&ended["delta"], &ended["finish_reason"]), (&json!({}), &json!("stop")));
+    assert_eq!(ended["logprobs"]["content"].as_array().unwrap().len(), 3);
+    assert_eq!((&chunks[4]["choices"], &chunks[4]["usage"]["total_tokens"]), (&json!([]), &json!(6)));
+    assert_eq!(chunks.len(), 5);
+}
+
+#[tokio::test]
+async fn a_local_model_calls_the_tool_that_it_must_call() {
+    let (_engines, model) = chat_model();
+    let mut call = saying("weather?");
+    call["tools"] = json!([{ "type": "function", "function": { "name": "weather", "parameters": { "type": "object" } } }]);
+    call["tool_choice"] = "required".into();
+    let said = answer(&model, call.clone()).await;
+    let choice = &said["choices"][0];
+    assert_eq!(
+        (&choice["finish_reason"], &choice["message"]["content"]),
+        (&json!("tool_calls"), &Value::Null)
+    );
+    let function = json!({ "name": "weather", "arguments": "{\"city\":\"Bern\"}" });
+    assert_eq!(choice["message"]["tool_calls"][0]["function"], function);
+    call["stream"] = true.into();
+    let (_, body) = reply(&model, call).await;
+    let body = body.unwrap();
+    assert!(body.contains("\"tool_calls\":[{\"index\":0") && !body.contains("Bern\"}}\""), "{body}");
+}
+
+#[tokio::test]
+async fn the_likeliest_tokens_are_told_where_they_are_asked_for() {
+    let (_engines, model) = chat_model();
+    let mut call = saying("hi");
+    call["logprobs"] = true.into();
+    call["top_logprobs"] = 2.into();
+    let said = answer(&model, call).await;
+    let first = &said["choices"][0]["logprobs"]["content"][0];
+    assert_eq!((&first["token"], &first["logprob"]), (&json!("Hello"), &json!(-0.5)));
+    assert_eq!(first["top_logprobs"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_local_model_cant_answer_is_refused_before_it_replies() {
+    let (_engines, model) = chat_model();
+    let (status, body) = reply(&model, saying("too long")).await;
+    let body: Value = serde_json::from_str(&body.unwrap()).unwrap();
+    assert_eq!((status, &body["error"]["code"]), (400, &json!("context_length_exceeded")));
+    assert_eq!(body["error"]["message"], "small: 9000 tokens, and the model has room for 512");
+    let mut call = saying("hi");
+    call["response_format"] =
+        json!({ "type": "json_schema", "json_schema": { "name": "a", "schema": { "not": "impossible" } } });
+    let (_, body) = reply(&model, call).await;
+    assert_eq!(body.unwrap_err(), ModelError::BadInput("the schema can't be met".to_owned()));
+    let (engines, engine) = engine();
+    let untold = ChatModel::new("base".into(), engine, Err("its file has no chat template".to_owned()));
+    let (status, body) = reply(&untold, saying("hi")).await;
+    assert!(status == 400 && body.unwrap().contains("base: its file has no chat template"));
+    drop(engines);
+}
+
+#[tokio::test]
+async fn a_crash_in_the_middle_of_an_answer_ends_it_with_an_error() {
+    let (_engines, model) = chat_model();
+    let (status, body) = reply(&model, saying("abort")).await;
+    assert!(
+        status == 0 && matches!(&body, Err(ModelError::Unavailable(why)) if why.contains("SIGABRT")),
+        "{body:?}"
+    );
+    let mut call = saying("abort");
+    call["stream"] = true.into();
+    loop {
+        match reply(&model, call.clone()).await {
+            (0, Err(ModelError::Resting { .. })) => tokio::time::sleep(Duration::from_millis(20)).await,
+            (200, Err(ModelError::Unavailable(why))) => break assert!(why.contains("SIGABRT"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn bookings() -> Task {
+    let text = "kind = \"extract\"\ninstructions = \"Who comes where?\"\n\
+        [[fields]]\nname = \"city\"\ntype = \"text\"\nrequired = true\n\
+        [[fields]]\nname = \"guests\"\ntype = \"number\"\n";
+    read_task("bookings", &Source::new("bookings.toml", text), |_| Err(String::new())).expect("a valid task")
+}
+
+fn booking(text: &str, record: Value) -> LabelledRow {
+    let Value::Object(record) = record else { panic!("a record is an object") };
+    LabelledRow::gold(text, Answer::Fields(bookings().record(&record, text).unwrap()))
+}
+
+#[tokio::test]
+async fn a_decoder_writes_records_and_says_how_sure_it_was_of_each_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tiny.gguf");
+    Tiny::SMALLEST.write(&file, 1).unwrap();
+    let trainer = trainer(&file);
+    let mut rows: Vec<LabelledRow> = (0..12)
+        .map(|guests| {
+            let city = ["Bern", "Basel", "Genf"][guests % 3];
+            booking(&format!("a table in {city} for {guests}"), json!({ "city": city, "guests": guests }))
+        })
+        .collect();
+    rows.push(booking("half a table in Bern", json!({ "city": "Bern" })));
+    let training =
+        Training { seed: 1, threads: 1, kept: None, progress: &|_| std::ops::ControlFlow::Continue(()) };
+    let fitted = trainer.fit(&training, &bookings(), &rows, &[0; 13], folder.path()).unwrap();
+    let shown = fitted.out_of_fold.iter().filter(|attempt| attempt.is_none()).count();
+    assert_eq!(shown, 6, "rows that it is shown calibrate nothing");
+    for (row, attempt) in rows[..12].iter().zip(&fitted.out_of_fold) {
+        let Some(attempt) = attempt else { continue };
+        let prediction = attempt.prediction().unwrap();
+        assert_eq!(Some(&prediction.answer), row.target());
+        assert_eq!(prediction.features.0.len(), fitted.model.feature_names().len());
+        // Two values of one token each, and half a nat for each token.
+        assert_eq!(prediction.features.0[..5], [-0.5, -0.5, -1.0, 1.0, 2.0]);
+        assert_eq!(prediction.alternatives.len(), 2);
+    }
+    let opened = trainer.open(&bookings(), &folder.path().join(&fitted.file)).unwrap();
+    let cx = context(Duration::from_secs(60));
+    let inputs = [Input::new("dinner in Chur"), Input::new("half a table in Bern")];
+    let said = opened.predict(&cx, &bookings(), &inputs).await;
+    assert_eq!(said[0].prediction().unwrap().answer.to_line(), "{\"city\":\"Chur\"}");
+    assert!(matches!(&said[1].result, Err(ModelError::BadAnswer(_))), "half a record is none: {:?}", said[1]);
+    let mut other = bookings();
+    other.fields.pop();
+    let error = trainer.open(&other, &folder.path().join(&fitted.file)).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("learn again"), "{error}");
 }

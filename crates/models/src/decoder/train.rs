@@ -3,24 +3,27 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use sprat_engine::gguf::{Gguf, Shape, memory};
 use sprat_engine::protocol::{Prompt, Scored};
 use sprat_task::model::Progress;
 use sprat_task::{
-    Attempt, Fitted, LabelledRow, Model, ModelError, ModelId, Sha256Hex, Task, TrainError, Trainer, Training,
+    Attempt, Fitted, Kind, LabelledRow, Model, ModelError, ModelId, Prediction, Sha256Hex, Task, TrainError,
+    Trainer, Training,
 };
 
 use super::answer::{answer, per_token};
-use super::artifact::{Learned, VERSION, Weights};
-use super::engine::{Engine, EngineConfig};
+use super::artifact::{Answers, Learned, VERSION, Weights};
+use super::engine::{Asked, Engine};
 use super::engines::Engines;
+use super::generate::Answered;
 use super::prompt::{examples, one_line, prompt};
-use super::rung::DecoderRung;
+use super::record;
+use super::rung::{DecoderRung, fields_of};
+use super::settings::Settings;
 
 /// How long an answer may take: the model is loaded before the first, and a large one is slow.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -30,22 +33,6 @@ const AT_ONCE: usize = 32;
 const MOST_CRASHES: u64 = 3;
 /// How often it is asked whether to go on, while no answer comes.
 const STEP: Duration = Duration::from_millis(200);
-/// Tokens computed at once, which memory is reckoned with.
-pub const BATCH: u64 = 256;
-
-/// Where a decoder is, and how it is run.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The program that runs engines, and its arguments.
-    pub engine: (PathBuf, Vec<String>),
-    /// The GGUF file.
-    pub file: PathBuf,
-    /// Tokens that all requests together can look back on.
-    pub context: u32,
-    /// Threads it computes on; 0 means as many as the machine has.
-    pub threads: u32,
-}
-
 /// Makes rungs of a decoder.
 pub struct DecoderTrainer {
     id: ModelId,
@@ -68,34 +55,18 @@ impl DecoderTrainer {
     }
 
     fn open_engine(&self) -> Result<Arc<Engine>, String> {
-        let Settings { engine: (program, arguments), file, context, threads } = &self.settings;
-        let told = |why: String| format!("{} {why}", file.display());
-        let read = Gguf::open(file).map_err(|error| told(error.to_string()))?;
-        let shape = Shape::of(&read).map_err(|error| told(error.to_string()))?;
-        let needs = memory(&read, &shape, u64::from(*context), BATCH).total();
-        let config = EngineConfig {
-            program: program.clone(),
-            arguments: arguments.iter().map(Into::into).collect(),
-            file: file.clone(),
-            context: *context,
-            threads: *threads,
-            waiting: 256,
-            // A batch of a large model may take as long on few cores, and nothing is said within it.
-            patience: Duration::from_secs(120),
-            loading: Duration::from_secs(300),
-        };
-        self.engines.open(config, needs)
+        self.settings.open(&self.engines).map(|(engine, _)| engine)
     }
 
     /// What the engine says of every row but those that it is shown.
-    fn ask(
+    fn ask<T: Send + 'static>(
         &self,
         engine: &Engine,
-        prompt: &Prompt,
         rows: &[LabelledRow],
         shown: &[usize],
         training: &Training<'_>,
-    ) -> Result<Vec<Option<Said>>, TrainError> {
+        order: impl Fn(&str, Hear<T>) -> Result<Asked, ModelError>,
+    ) -> Result<Vec<Option<Said<T>>>, TrainError> {
         let mut left: VecDeque<usize> = (0..rows.len()).filter(|row| !shown.contains(row)).collect();
         let (all, mut said) = (left.len(), Vec::new());
         said.resize_with(rows.len(), || None);
@@ -111,7 +82,7 @@ impl DecoderTrainer {
                     // Nobody listens any more where the training was given up.
                     let _ = send.send((row, Said { result, latency: start.elapsed() }));
                 };
-                match engine.ask(prompt, &one_line(&rows[row].input.text), PATIENCE, hear) {
+                match order(&rows[row].input.text, Box::new(hear)) {
                     Ok(asked) => drop(under_way.insert(row, asked)),
                     // It crashed: the rows that it had are lost, and the others wait until it is back.
                     Err(ModelError::Resting { why, .. }) => {
@@ -152,6 +123,57 @@ impl DecoderTrainer {
         Ok(said)
     }
 
+    /// Tells it the task's labels, and hears how well each fits each row.
+    fn labels(
+        &self,
+        engine: &Engine,
+        training: &Training<'_>,
+        task: &Task,
+        rows: &[LabelledRow],
+    ) -> Result<Told, TrainError> {
+        let shown = examples(rows, &task.labels);
+        let prompt = prompt(task, &shown.iter().map(|row| &rows[*row]).collect::<Vec<_>>());
+        let said = self.ask(engine, rows, &shown, training, |text, hear| {
+            engine.ask(&prompt, &one_line(text), PATIENCE, hear)
+        })?;
+        let scored = said.iter().flatten().filter_map(|said| said.result.as_ref().ok());
+        let means = means(scored.map(per_token), task.labels.len()).ok_or_else(|| self.is_mute())?;
+        let read = |scored: &Scored| Ok(answer(&task.labels, &means, scored));
+        let attempts = said.iter().map(|said| Some(said.as_ref()?.attempt(read))).collect();
+        let answers = Answers::Label { labels: task.labels.clone(), means: means.clone() };
+        Ok(Told { prompt, answers, attempts })
+    }
+
+    /// Tells it the task's fields, and hears each row's record.
+    fn records(
+        &self,
+        engine: &Engine,
+        training: &Training<'_>,
+        task: &Task,
+        rows: &[LabelledRow],
+    ) -> Result<Told, TrainError> {
+        let shown = record::examples(rows);
+        let prompt = record::prompt(task, &shown.iter().map(|row| &rows[*row]).collect::<Vec<_>>());
+        let (schema, most_tokens) = record::form(task);
+        let said = self.ask(engine, rows, &shown, training, |text, hear| {
+            engine.ask_all(record::wanted(&prompt, &schema, most_tokens, text), PATIENCE, hear)
+        })?;
+        let read = |(row, said): (&LabelledRow, &Option<Said<Answered>>)| {
+            let text = &row.input.text;
+            Some(said.as_ref()?.attempt(|answered| record::prediction(task, text, answered)))
+        };
+        let attempts: Vec<Option<Attempt>> = rows.iter().zip(&said).map(read).collect();
+        if !attempts.iter().flatten().any(|attempt| attempt.prediction().is_some()) {
+            return Err(self.is_mute());
+        }
+        let answers = Answers::Record { fields: fields_of(task), schema, most_tokens };
+        Ok(Told { prompt, answers, attempts })
+    }
+
+    fn is_mute(&self) -> TrainError {
+        TrainError::Rows(format!("decoder `{}` could answer no row", self.id))
+    }
+
     fn progress(&self, training: &Training<'_>, done: usize, all: usize) -> Result<(), TrainError> {
         let progress = Progress { done: done as f32 / all as f32, loss: None, rows_per_second: None };
         match (training.progress)(progress) {
@@ -162,9 +184,30 @@ impl DecoderTrainer {
 }
 
 /// What came of one row.
-struct Said {
-    result: Result<Scored, ModelError>,
+struct Said<T> {
+    result: Result<T, ModelError>,
     latency: Duration,
+}
+
+impl<T> Said<T> {
+    /// As an attempt, where the answer reads as this.
+    fn attempt(&self, read: impl FnOnce(&T) -> Result<Prediction, ModelError>) -> Attempt {
+        match self.result.as_ref().map_err(Clone::clone).and_then(read) {
+            Ok(prediction) => Attempt::free(prediction, self.latency),
+            Err(error) => Attempt { latency: self.latency, ..Attempt::failed(error) },
+        }
+    }
+}
+
+/// Hears the answer about one row.
+type Hear<T> = Box<dyn FnOnce(Result<T, ModelError>) + Send>;
+
+/// A decoder that was told a task.
+struct Told {
+    prompt: Prompt,
+    answers: Answers,
+    /// What it said of each row; `None` of those that it was shown.
+    attempts: Vec<Option<Attempt>>,
 }
 
 impl Trainer for DecoderTrainer {
@@ -186,26 +229,15 @@ impl Trainer for DecoderTrainer {
     ) -> Result<Fitted, TrainError> {
         let engine = self.open_engine().map_err(TrainError::Artifact)?;
         let model = Weights::of(&self.settings.file).map_err(TrainError::Artifact)?;
-        let shown = examples(rows, &task.labels);
-        let prompt = prompt(task, &shown.iter().map(|row| &rows[*row]).collect::<Vec<_>>());
-        let said = self.ask(&engine, &prompt, rows, &shown, training)?;
-        let scored = said.iter().flatten().filter_map(|said| said.result.as_ref().ok());
-        let means = means(scored.map(per_token), task.labels.len())
-            .ok_or_else(|| TrainError::Rows(format!("decoder `{}` could answer no row", self.id)))?;
-        let out_of_fold = said.iter().map(|said| {
-            let said = said.as_ref()?;
-            Some(match &said.result {
-                Ok(scored) => Attempt::free(answer(&task.labels, &means, scored), said.latency),
-                Err(error) => Attempt { latency: said.latency, ..Attempt::failed(error.clone()) },
-            })
-        });
-        let out_of_fold = out_of_fold.collect();
+        let told = match task.kind {
+            Kind::Extract => self.records(&engine, training, task, rows)?,
+            _ => self.labels(&engine, training, task, rows)?,
+        };
         let learned = Learned {
             version: VERSION,
-            labels: task.labels.clone(),
             model,
-            prompt,
-            means,
+            prompt: told.prompt,
+            answers: told.answers,
             context: self.settings.context,
             rows: rows.len() as u64,
             data_sha256: digest(rows),
@@ -215,12 +247,13 @@ impl Trainer for DecoderTrainer {
         learned.save(&folder.join(&file)).map_err(TrainError::Artifact)?;
         let model =
             DecoderRung::open(self.id.clone(), engine, &folder.join(&file)).map_err(TrainError::Artifact)?;
-        Ok(Fitted { model: Arc::new(model), file, out_of_fold, told: None })
+        Ok(Fitted { model: Arc::new(model), file, out_of_fold: told.attempts, told: None })
     }
 
-    fn open(&self, _: &Task, file: &Path) -> Result<Arc<dyn Model>, TrainError> {
+    fn open(&self, task: &Task, file: &Path) -> Result<Arc<dyn Model>, TrainError> {
         let engine = self.open_engine().map_err(TrainError::Artifact)?;
         let rung = DecoderRung::open(self.id.clone(), engine, file).map_err(TrainError::Artifact)?;
+        rung.check(task).map_err(|why| TrainError::Artifact(format!("{}: {why}", file.display())))?;
         Ok(Arc::new(rung))
     }
 }

@@ -16,7 +16,6 @@ use tokio::time::Instant;
 use super::config::RemoteConfig;
 use super::dialect::{Dialect, Speech, is_reasoning_model};
 use super::examples::Examples;
-use super::fields;
 use super::http::{Failure, Post, json_headers};
 use super::line::{Got, Line, NoCall};
 use super::meter::Meter;
@@ -27,6 +26,7 @@ use super::protocol::{self, Said};
 use super::quote::{Estimator, Quote};
 use super::refusal::is_html;
 use super::upstream;
+use crate::fields;
 
 /// A model of OpenAI, of Anthropic, or of a server that speaks OpenAI's protocol.
 pub struct ApiModel {

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use sprat_task::{Answer, Kind, Label, Task};
 
-use super::fields;
 use super::quoting::quote_answer;
+use crate::fields;
 
 /// The task's answer that these words are: the label itself; a label in JSON, fenced or not; or a text that differs
 /// from exactly one label only by case, inner white space, and quotes and punctuation around it. Of a task that extracts,

@@ -6,7 +6,7 @@ use sprat_task::{Answer, Input, Kind, Label, Sha256Hex, Task};
 
 use super::config::RemoteConfig;
 use super::examples::{Example, Examples};
-use super::fields;
+use crate::fields;
 
 /// Raised when the words or their order change.
 pub const PROMPT_VERSION: u32 = 1;

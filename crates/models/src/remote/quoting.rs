@@ -31,7 +31,7 @@ pub(super) fn one_line(text: &str, most: usize) -> String {
 }
 
 /// An answer that fits no label, quoted where it is short and gives nothing of the input away.
-pub(super) fn quote_answer(answer: &str, input: &str) -> String {
+pub(crate) fn quote_answer(answer: &str, input: &str) -> String {
     let count = answer.chars().count();
     match count {
         0 => "it is empty".to_owned(),

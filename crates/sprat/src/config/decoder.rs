@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use sprat_models::hub::ModelSource;
-use sprat_task::{Problem, Source};
+use sprat_task::{ModelId, Problem, Source};
 use toml::Spanned;
 use toml::de::DeString;
 
@@ -18,10 +18,12 @@ pub struct Decoder {
     pub context: u32,
     /// Threads it computes on; as many as the machine has where it isn't set.
     pub threads: Option<u32>,
+    /// The remote models that are asked where it fails a call that names it.
+    pub fallback: Vec<Spanned<ModelId>>,
 }
 
 /// The keys.
-pub const KEYS: &[&str] = &["kind", "source", "context", "threads"];
+pub const KEYS: &[&str] = &["kind", "source", "context", "threads", "fallback"];
 
 /// Room for a prompt and some dozens of short texts at a time.
 pub const CONTEXT: u32 = 4_096;
@@ -32,12 +34,17 @@ pub(super) struct Table {
     source: Option<Spanned<String>>,
     context: Option<Spanned<i64>>,
     threads: Option<Spanned<i64>>,
+    fallback: Option<Vec<Spanned<String>>>,
 }
 
 pub(super) fn read(source: &Source, name: &Spanned<DeString<'_>>, table: Table) -> Result<Decoder, Problem> {
     let context = file::whole(source, "context", table.context.as_ref(), 256, 1 << 20)?;
     let threads = file::whole(source, "threads", table.threads.as_ref(), 1, 512)?;
+    let named = table.fallback.iter().flatten();
+    let fallback =
+        named.map(|name| Spanned::new(name.span(), ModelId::from(name.get_ref().as_str()))).collect();
     Ok(Decoder {
+        fallback,
         source: checked_place(source, name, table.source)?,
         context: context.and_then(|tokens| u32::try_from(tokens).ok()).unwrap_or(CONTEXT),
         threads: threads.and_then(|threads| u32::try_from(threads).ok()),

@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::{Config, ModelConfig};
 
 impl Config {
-    /// The remote models that are asked where one fails, in order: those it names, each followed by those that one
+    /// The remote models that are asked where a model fails, in order: those it names, each followed by those that one
     /// names; nobody twice.
     pub fn fallbacks(&self, id: &ModelId) -> Vec<&ModelId> {
         let mut found = Vec::new();
@@ -31,6 +31,7 @@ fn collect<'a>(models: &'a BTreeMap<ModelId, ModelConfig>, id: &ModelId, found: 
 fn named<'a>(models: &'a BTreeMap<ModelId, ModelConfig>, id: &ModelId) -> &'a [Spanned<ModelId>] {
     match models.get(id) {
         Some(ModelConfig::Remote(remote)) => &remote.fallback,
+        Some(ModelConfig::Decoder(decoder)) => &decoder.fallback,
         _ => &[],
     }
 }

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 use sprat_task::{Answer, Field, FieldType, Task, WrongRecord};
 
-use super::quoting::quote_answer;
+use crate::remote::quoting::quote_answer;
 
 /// What the model is told of the fields, one a line.
-pub(super) fn described(task: &Task) -> String {
+pub(crate) fn described(task: &Task) -> String {
     let mut said = String::from("\n\nThe fields of the record, one a line:\n");
     for field in &task.fields {
         said.push_str(&format!("{}: {}", field.name, sort_of(field)));
@@ -25,7 +25,7 @@ pub(super) fn described(task: &Task) -> String {
 }
 
 /// How the answer is asked for.
-pub(super) const ASKED: &str = "Answer with the record as JSON and nothing else, with every field in it, null where the \
+pub(crate) const ASKED: &str = "Answer with the record as JSON and nothing else, with every field in it, null where the \
                                 text says nothing of it. Texts are copied from the text as they stand there.";
 
 fn sort_of(field: &Field) -> String {
@@ -40,7 +40,7 @@ fn sort_of(field: &Field) -> String {
 }
 
 /// The schema of a record. Both protocols' strict modes want every field among `required` and take `null` for none.
-pub(super) fn schema(task: &Task) -> Value {
+pub(crate) fn schema(task: &Task) -> Value {
     let properties: Map<String, Value> =
         task.fields.iter().map(|field| (field.name.clone(), property(field))).collect();
     let required: Vec<&str> = task.fields.iter().map(|field| field.name.as_str()).collect();
@@ -70,7 +70,7 @@ fn property(field: &Field) -> Value {
 }
 
 /// The task's record that these words are: a JSON object, every field of which can be read as its type.
-pub(super) fn parse(task: &Task, said: &str, input: &str) -> Result<Answer, String> {
+pub(crate) fn parse(task: &Task, said: &str, input: &str) -> Result<Answer, String> {
     let Ok(Value::Object(said)) = serde_json::from_str(said.trim()) else {
         return Err(format!("it is no JSON object: {}", quote_answer(said, input)));
     };
@@ -86,12 +86,12 @@ pub(super) fn parse(task: &Task, said: &str, input: &str) -> Result<Answer, Stri
 }
 
 /// Tokens of a record as records usually are: its keys, what JSON adds, and a few words a value.
-pub(super) fn usual_tokens(task: &Task) -> u64 {
+pub(crate) fn usual_tokens(task: &Task) -> u64 {
     task.fields.iter().map(|field| field.name.len() as u64 / 2 + 16).sum()
 }
 
 /// Room for every record but one that copies pages.
-pub(super) fn most_tokens(task: &Task) -> u64 {
+pub(crate) fn most_tokens(task: &Task) -> u64 {
     (4 * usual_tokens(task)).max(2_048)
 }
 
