@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import data, sprat, tables
 
-PARTS = ["classification", "moderation", "extraction", "speed", "encoder", "cascades", "bulk", "encoders", "few_shot", "training"]
+PARTS = ["classification", "moderation", "extraction", "speed", "encoder", "cascades", "bulk", "encoders", "few_shot", "training", "decoder"]
 
 
 def main() -> int:

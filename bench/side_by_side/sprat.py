@@ -13,6 +13,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", "target"))
 WORK = Path("target/bench")
 EXAMPLES = {
     "sprat-learn": ["split_rows", "certify_scores", "certify_recall", "rung_answers", "tagger_spans"],
+    "sprat-engine": ["engine_speed"],
     "sprat-models": ["encoder_speed", "encoder_steps", "linear_speed"],
 }
 

@@ -98,12 +98,22 @@ pub(crate) fn held_back(
     large: Answer,
 ) {
     let Some(audit) = audit(request, serving, input, climbed, 1.0) else { return };
+    let large = beside(serving, climbed, &large);
     let store = gateway.store.clone();
     gateway.background.spawn_blocking(move || {
-        if let Err(error) = store.audits().compare(&audit, &large.without_words()) {
+        if let Err(error) = store.audits().compare(&audit, &large) {
             tracing::warn!("a comparison with the large model can't be kept: {error}");
         }
     });
+}
+
+/// The large model's answer without its words; as the small one where that is as good.
+fn beside(serving: &Serving, climbed: &Climbed, large: &Answer) -> Answer {
+    let small = climbed.own.as_ref().map(|(_, own, _)| &own.answer);
+    match small.filter(|small| serving.task.is_as_good(small, large)) {
+        Some(small) => small.without_words(),
+        None => large.without_words(),
+    }
 }
 
 fn draw(
@@ -124,7 +134,8 @@ fn draw(
     }
     let Some(audit) = audit(&accepted.id, serving, input, climbed, rate) else { return };
     let small = climbed.own.as_ref().map(|(_, own, _)| own.answer.clone());
-    let (gateway, serving, input) = (gateway.clone(), serving.clone(), input.clone());
+    let (gateway, serving, input, climbed) =
+        (gateway.clone(), serving.clone(), input.clone(), climbed.clone());
     let background = gateway.background.clone();
     background.spawn(async move {
         let store = gateway.store.clone();
@@ -141,6 +152,7 @@ fn draw(
             return;
         };
         let checked = check(&gateway, &serving, &input, &audit).await;
+        let checked = checked.map(|large| beside(&serving, &climbed, &large));
         let store = gateway.store.clone();
         let settled = tokio::task::spawn_blocking(move || {
             let large = checked.as_ref().map_err(String::as_str);
@@ -188,7 +200,7 @@ async fn check(
     let Some(climbed) = climb.await.pop() else { return Err("nobody was asked".to_owned()) };
     charge(gateway, serving, audit, &climbed);
     match (climbed.answer, climbed.steps.last().map(|step| &step.outcome)) {
-        (Some(large), _) => Ok(large.without_words()),
+        (Some(large), _) => Ok(large),
         (None, Some(sprat_task::Outcome::Failed(error))) => Err(error.to_string()),
         (None, _) => Err("the large model had no answer".to_owned()),
     }

@@ -215,7 +215,8 @@ fn task(serving: Arc<Serving>, shadow: Option<Arc<Serving>>, chat: &ChatRequest)
                 Kind::Extract => {
                     "answers with its record, and the format asked for doesn't take every record it may fill"
                 }
-                _ => {
+                Kind::Generate | Kind::Answer => "answers with a text, and has no other format",
+                Kind::Classify | Kind::Moderate => {
                     "answers with its labels, and the format asked for has no single required field that allows all of them"
                 }
             },

@@ -25,6 +25,10 @@ impl Shape {
             return Self::of_record(format, task);
         }
         let Some(format) = format else { return Some(Self::Plain) };
+        if !task.kind.has_labels() {
+            // A text of any form that somebody needs has to be asked of the model that writes it.
+            return (format.kind == ResponseFormatKind::Text).then_some(Self::Plain);
+        }
         match &format.kind {
             ResponseFormatKind::Text => Some(Self::Plain),
             ResponseFormatKind::JsonObject => {
@@ -49,6 +53,7 @@ impl Shape {
         let text = text.trim();
         let answer = match self {
             Self::Record(_) => record::read(text, task)?,
+            Self::Plain if !task.kind.has_labels() => Answer::Text(text.to_owned()),
             Self::Plain if task.multi => Answer::labels(names(text).map(Label::from)),
             Self::Plain => Answer::label(text),
             Self::Field(name) => {

@@ -15,7 +15,7 @@ use axum::response::Response;
 use http_body::{Frame, SizeHint};
 use sprat_cascade::{Account, Climbed, End, Reach, Serving};
 use sprat_store::{Ending, LedgerEntry, ShadowHour, ShadowSums, Source, Store, StoreError};
-use sprat_task::{Answer, Context, Input, Money, ReleaseId, RequestId};
+use sprat_task::{Answer, Context, Input, Money, ReleaseId, RequestId, Task};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -212,7 +212,7 @@ impl Watch {
         let climb = serving.ladder.climb(&cx, &serving.task, inputs, Reach::SmallOnly).await.pop();
         let Some(climbed) = climb else { return };
         self.charge(&release, serving, &climbed, began);
-        let sums = compare(&climbed, self.said.get());
+        let sums = compare(&serving.task, &climbed, self.said.get());
         self.gateway.metrics.watched(&release, &sums);
         self.add(release, sums);
     }
@@ -246,10 +246,10 @@ impl Watch {
 }
 
 /// What a release would have answered beside what was answered.
-fn compare(climbed: &Climbed, answered: Option<&Answer>) -> ShadowSums {
+fn compare(task: &Task, climbed: &Climbed, answered: Option<&Answer>) -> ShadowSums {
     let sure = climbed.end == End::Small;
     let own = climbed.own.as_ref().map(|(_, prediction, _)| &prediction.answer);
-    let same = own.zip(answered).map(|(own, answered)| own == answered);
+    let same = own.zip(answered).map(|(own, answered)| task.is_as_good(own, answered));
     let count = u64::from;
     ShadowSums {
         requests: 1,

@@ -261,7 +261,10 @@ async fn observe(
         ladder.trained.iter().map(|trained| trained.out_of_fold.as_slice()).collect();
     let fresh: Vec<&[sprat_task::Attempt]> = ladder.fresh.iter().map(Vec::as_slice).collect();
     let train: Vec<&LabelledRow> = data.train.iter().collect();
-    Ok((enter_unseen(&train, &rungs, &out_of_fold), enter(&data.fresh_rows(), &rungs, &fresh)))
+    Ok((
+        enter_unseen(order.task, &train, &rungs, &out_of_fold),
+        enter(order.task, &data.fresh_rows(), &rungs, &fresh),
+    ))
 }
 
 /// What a request costs on each rung, by what the rungs charged for the certification rows.

@@ -39,12 +39,13 @@ pub struct ObservedRow {
 }
 
 impl ObservedRow {
-    /// A row that nobody has answered yet: its labels, without the words of records.
-    pub fn unanswered(row: &LabelledRow) -> Self {
+    /// A row that nobody has answered yet: its labels, without the words of records and texts. Where there are people's and
+    /// the large model's, and the large model's text is as good, it counts as the same; so do others that are.
+    pub fn unanswered(task: &Task, row: &LabelledRow) -> Self {
         Self {
             input: row.input.hash(),
             gold: row.gold.as_ref().map(Answer::without_words),
-            large: row.large.as_ref().map(Answer::without_words),
+            large: row.large.as_ref().map(|large| task.judged(large, row.gold.as_ref())),
             said: Vec::new(),
             seen: false,
         }
@@ -104,21 +105,27 @@ pub fn has_labels(guarantee: Guarantee, gold: bool, large: bool) -> bool {
 }
 
 /// Enters what was attempted for each row into one observation a row. `attempts` has one list a rung.
-pub fn enter(rows: &[&LabelledRow], rungs: &[&Rung], attempts: &[&[Attempt]]) -> Vec<ObservedRow> {
+pub fn enter(
+    task: &Task,
+    rows: &[&LabelledRow],
+    rungs: &[&Rung],
+    attempts: &[&[Attempt]],
+) -> Vec<ObservedRow> {
     let said = |row: usize| {
         let of_rung = |(rung, attempts): (&&Rung, &&[Attempt])| {
-            attempts.get(row).and_then(|attempt| say(rung, attempt))
+            attempts.get(row).and_then(|attempt| say(task, rows[row], rung, attempt))
         };
         rungs.iter().zip(attempts).map(of_rung).collect()
     };
     rows.iter()
         .enumerate()
-        .map(|(index, row)| ObservedRow { said: said(index), ..ObservedRow::unanswered(row) })
+        .map(|(index, row)| ObservedRow { said: said(index), ..ObservedRow::unanswered(task, row) })
         .collect()
 }
 
 /// The same for rows that some rungs have seen: those have no attempt at them.
 pub fn enter_unseen(
+    task: &Task,
     rows: &[&LabelledRow],
     rungs: &[&Rung],
     attempts: &[&[Option<Attempt>]],
@@ -126,16 +133,20 @@ pub fn enter_unseen(
     let observed = |(index, row): (usize, &&LabelledRow)| {
         let of_rungs: Vec<Option<&Attempt>> =
             attempts.iter().map(|attempts| attempts.get(index).and_then(Option::as_ref)).collect();
-        let said = rungs.iter().zip(&of_rungs).map(|(rung, attempt)| say(rung, (*attempt)?));
-        ObservedRow { said: said.collect(), seen: of_rungs.contains(&None), ..ObservedRow::unanswered(row) }
+        let said = rungs.iter().zip(&of_rungs).map(|(rung, attempt)| say(task, row, rung, (*attempt)?));
+        ObservedRow {
+            said: said.collect(),
+            seen: of_rungs.contains(&None),
+            ..ObservedRow::unanswered(task, row)
+        }
     };
     rows.iter().enumerate().map(observed).collect()
 }
 
-fn say(rung: &Rung, attempt: &Attempt) -> Option<Said> {
+fn say(task: &Task, row: &LabelledRow, rung: &Rung, attempt: &Attempt) -> Option<Said> {
     let prediction = attempt.prediction()?;
     Some(Said {
-        answer: prediction.answer.without_words(),
+        answer: task.judged(&prediction.answer, row.target()),
         confidence: rung.confidence(prediction).get(),
         latency_us: u64::try_from(attempt.latency.as_micros()).unwrap_or(u64::MAX),
         cost_micro_usd: attempt.usage.cost,

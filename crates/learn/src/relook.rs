@@ -129,7 +129,7 @@ async fn observe(relook: &Relook<'_>, rows: &[&LabelledRow]) -> Vec<ObservedRow>
     }
     let rungs: Vec<&Rung> = relook.rungs.iter().collect();
     let attempts: Vec<&[sprat_task::Attempt]> = attempts.iter().map(Vec::as_slice).collect();
-    enter(rows, &rungs, &attempts)
+    enter(relook.task, rows, &rungs, &attempts)
 }
 
 /// The release's evidence with everything that depends on the sample or the thresholds measured anew.

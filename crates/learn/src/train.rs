@@ -106,7 +106,7 @@ pub async fn train_rung(
         }
     };
     let fit_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let right = calibrate(guarantee, rows, &out_of_fold)?;
+    let right = calibrate(task, guarantee, rows, &out_of_fold)?;
     let calibrator = clear(task, guarantee, rows, &out_of_fold, fitting.fresh_rows, right);
     let rung = Rung { model, calibrator, threshold: Threshold::Never };
     Ok(TrainedRung { rung, kind: source.kind(), file, out_of_fold, told, fit_ms })
@@ -114,6 +114,7 @@ pub async fn train_rung(
 
 /// A logistic "will it be right" head over the model's features, fitted on answers to rows it had not seen.
 fn calibrate(
+    task: &Task,
     guarantee: Guarantee,
     rows: &[LabelledRow],
     attempts: &[Option<Attempt>],
@@ -122,12 +123,12 @@ fn calibrate(
     let mut right = Vec::new();
     for (row, attempt) in rows.iter().zip(attempts) {
         let Some(prediction) = attempt.as_ref().and_then(Attempt::prediction) else { continue };
-        let judged = ObservedRow::unanswered(row);
+        let judged = ObservedRow::unanswered(task, row);
         // A row that lacks the guarantee's own label still teaches by the label it has.
         let bad = if judged.is_labelled_for(guarantee) {
-            judged.is_bad(guarantee, &prediction.answer.without_words())
+            judged.is_bad(guarantee, &task.judged(&prediction.answer, row.target()))
         } else {
-            row.target() != Some(&prediction.answer)
+            !row.target().is_some_and(|right| task.is_as_good(&prediction.answer, right))
         };
         features.push(prediction.features.0.iter().map(|feature| f64::from(*feature)).collect());
         right.push(!bad);
@@ -155,7 +156,7 @@ fn clear(
         let answered = rows
             .iter()
             .zip(attempts)
-            .filter(|(row, _)| ObservedRow::unanswered(row).belongs_to(label, guarantee));
+            .filter(|(row, _)| ObservedRow::unanswered(task, row).belongs_to(label, guarantee));
         let scored = answered.filter_map(|(_, attempt)| {
             let scores = categories(attempt.as_ref()?.prediction()?);
             let score = scores.iter().find(|score| score.name == label.as_str())?;

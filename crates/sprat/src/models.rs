@@ -67,6 +67,9 @@ impl<'a> Models<'a> {
                 Some(ModelConfig::Linear(_)) if task.kind == Kind::Extract => left_out.push(format!(
                     "rung `{rung}` is left out: a linear model gives labels, and this task has fields; \"tagger\" finds them"
                 )),
+                Some(ModelConfig::Linear(_) | ModelConfig::Encoder(_)) if task.kind == Kind::Generate => {
+                    left_out.push(format!("rung `{rung}` is left out: it gives labels, and this task asks for a text"));
+                }
                 Some(ModelConfig::Tagger(_)) if task.kind != Kind::Extract => left_out.push(format!(
                     "rung `{rung}` is left out: a tagger finds fields, and this task is of kind `{}`",
                     task.kind
@@ -91,7 +94,7 @@ impl<'a> Models<'a> {
                     "rung `{rung}` is left out: this build runs no decoders (its feature `decoder`)"
                 )),
                 Some(ModelConfig::Decoder(_)) if !can_decode(task) => left_out.push(format!(
-                    "rung `{rung}` is left out: a decoder chooses one label or finds fields so far, and this task asks for something else"
+                    "rung `{rung}` is left out: a decoder chooses one label, finds fields or writes a text so far, and this task asks for something else"
                 )),
                 Some(ModelConfig::Decoder(decoder)) => {
                     let trainer = decoders::trainer(self.workspace, rung, decoder)
@@ -107,9 +110,13 @@ impl<'a> Models<'a> {
             }
         }
         if sources.is_empty() {
+            let hint = match task.kind {
+                Kind::Generate => "declare a local language model, [models.small] with kind = \"decoder\", and say rungs = [\"small\"]".to_owned(),
+                kind => format!("add \"{}\" to its rungs: that model is always there", kind.usual_rung()),
+            };
             return Err(Problem::new(format!("no rung of task `{}` can be made by this build", task.name))
                 .allowed(left_out.join("; "))
-                .hint(format!("add \"{}\" to its rungs: that model is always there", task.kind.usual_rung()))
+                .hint(hint)
                 .into());
         }
         Ok((sources, left_out))
@@ -394,7 +401,7 @@ pub fn place(root: &std::path::Path, source: &ModelSource) -> Place {
 fn can_decode(task: &Task) -> bool {
     match task.kind {
         Kind::Classify => !task.multi,
-        kind => kind == Kind::Extract,
+        kind => matches!(kind, Kind::Extract | Kind::Generate),
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hash::Sha256Hex;
 use crate::names::Label;
+use crate::quality::{Metric, Quality};
 use crate::target::{Guarantee, Risk};
 
 /// What a promise is worth at present.
@@ -62,6 +63,9 @@ pub struct Certificate {
     /// Whether it is about records: then one wrong field makes an answer wrong.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub records: bool,
+    /// When a free text counts as right, where it is about such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
     /// The largest error promised.
     pub alpha: f64,
     /// How likely the promise fails, over the draw of the certification sample, all looks together.
@@ -165,11 +169,35 @@ impl Certificate {
         said
     }
 
+    /// What a text is that isn't good enough.
+    fn below_quality(&self) -> Option<String> {
+        let Quality { metric, least } = self.quality?;
+        let beside = match self.guarantee {
+            Guarantee::Gold => "the right text",
+            Guarantee::Agreement => "the large model's",
+            Guarantee::Harm => "the right text where the large model's would not",
+        };
+        Some(match metric {
+            Metric::Exact => format!("differ from {beside}"),
+            metric => format!("stay below {metric} {least} beside {beside}"),
+        })
+    }
+
     fn about_errors(&self) -> String {
         let alpha = percent(self.alpha);
         let sure = percent(1.0 - self.delta);
         let (n, accepted, bad) = (count(self.n), count(self.accepted), count(self.bad));
         let (answers, gives) = if self.records { ("records", "fills") } else { ("answers", "gives") };
+        if let Some(wrong) = self.below_quality().filter(|_| self.status == Status::Certified) {
+            return match self.risk {
+                Risk::Selective => format!(
+                    "of the texts it writes, at most {alpha} {wrong}, with {sure} confidence: {bad} of {accepted}"
+                ),
+                Risk::Joint => format!(
+                    "of all requests, at most {alpha} get a small text that would {wrong}, with {sure} confidence: {bad} of {n} ({accepted} answered)"
+                ),
+            };
+        }
         let wrong = match (self.guarantee, self.records) {
             (Guarantee::Gold, false) => "are wrong",
             (Guarantee::Gold, true) => "have a wrong field",

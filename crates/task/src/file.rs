@@ -1,6 +1,7 @@
 //! A task file: typed as written, then validated into a [`Task`] that can't be wrong.
 
 mod fields;
+mod quality;
 mod target;
 
 use serde::Deserialize;
@@ -16,6 +17,7 @@ use crate::target::Target;
 use crate::task::{Audit, Capture, InputRule, Last, Match, RETENTION_DAYS, Task};
 
 use fields::FieldTable;
+use quality::{QualityTable, quality};
 use target::{TargetTable, recall, target};
 
 /// `tasks/NAME.toml`, as typed.
@@ -45,6 +47,7 @@ struct TaskFile {
     audit: AuditTable,
     #[serde(default)]
     cache: CacheTable,
+    quality: Option<QualityTable>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -141,6 +144,7 @@ pub fn read_task(
         audit: audit(source, &file.audit)?,
         slices_by: slices_by(source, &file.audit)?,
         exact_cache: file.cache.exact.unwrap_or(true),
+        quality: quality(source, kind, file.quality.as_ref())?,
         // A text may belong to several categories, or to none.
         multi: file.multi || kind == Kind::Moderate,
         fields: fields::fields(source, kind, &file.fields)?,

@@ -8,6 +8,7 @@
 //! | What does a task file say, and where is it wrong? | [`file`], [`source`], [`problem`] |
 //! | What is a task, once it can't be wrong? | [`task`], [`kind`], [`target`] |
 //! | What is asked and answered? | [`input`], [`prediction`] |
+//! | Is a text good enough beside the right one? | [`quality`] |
 //! | Which fields are looked for, how is a value written, and where does it stand? | [`extract`] |
 //! | Who may answer, who trains? | [`model`] |
 //! | What is blanked out of a text before it is kept? | [`redact`] |
@@ -33,6 +34,7 @@ pub mod names;
 pub mod prediction;
 pub mod problem;
 pub mod provenance;
+pub mod quality;
 pub mod redact;
 pub mod release;
 pub mod share;
@@ -58,6 +60,7 @@ pub use names::{KeyId, Label, ModelId, RequestId, TaskName};
 pub use prediction::{Answer, Confidence, Features, Prediction, Score};
 pub use problem::Problem;
 pub use provenance::Provenance;
+pub use quality::{Metric, Quality};
 pub use redact::{Redaction, redact};
 pub use release::{Artifact, Release, ReleaseId, RungRecord};
 pub use share::{NotAShare, Share};

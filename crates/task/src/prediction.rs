@@ -64,15 +64,18 @@ impl Answer {
         Self::Labels(labels)
     }
 
-    /// The same answer without the words of its text, for places that hold no text: each value of a record as its digest.
-    /// Equal answers stay equal, others stay apart.
+    /// The same answer without the words of its text, for places that hold no text: each value of a record, and a free
+    /// text, as its digest. Equal answers stay equal, others stay apart.
     pub fn without_words(&self) -> Self {
-        let Self::Fields(record) = self else { return self.clone() };
-        let digest = |value: &serde_json::Value| {
-            let digest = Sha256Hex::of(value.to_string().as_bytes());
-            serde_json::Value::from(&digest.as_str()[..16])
-        };
-        Self::Fields(record.iter().map(|(field, value)| (field.clone(), digest(value))).collect())
+        let digest = |words: &str| Sha256Hex::of(words.as_bytes()).as_str()[..16].to_owned();
+        match self {
+            Self::Label(_) | Self::Labels(_) => self.clone(),
+            Self::Fields(record) => {
+                let value = |value: &serde_json::Value| digest(&value.to_string()).into();
+                Self::Fields(record.iter().map(|(field, found)| (field.clone(), value(found))).collect())
+            }
+            Self::Text(text) => Self::Text(digest(text)),
+        }
     }
 
     /// As one line of text: labels joined by `|`, fields as JSON.

@@ -7,6 +7,7 @@ use crate::hash::Sha256Hex;
 use crate::kind::Kind;
 use crate::names::{Label, ModelId, TaskName};
 use crate::prediction::Answer;
+use crate::quality::Quality;
 use crate::redact::Redaction;
 use crate::target::Target;
 
@@ -46,6 +47,9 @@ pub struct Task {
     // Left out where it is the default: a release is recognised by the hash of the task it was made for.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub exact_cache: bool,
+    /// When a free text counts as right; of every task of kind `generate`, and of no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
 }
 
 fn yes() -> bool {
@@ -176,6 +180,20 @@ impl Task {
         }
     }
 
+    /// Whether an answer is as good as the right one: the same, or a text of the declared quality.
+    pub fn is_as_good(&self, said: &Answer, right: &Answer) -> bool {
+        match (&self.quality, said, right) {
+            (Some(quality), Answer::Text(said), Answer::Text(right)) => quality.is_met(said, right),
+            _ => said == right,
+        }
+    }
+
+    /// An answer [without its words](Answer::without_words), as the right one where it is as good: comparing the two then
+    /// says whether it is.
+    pub fn judged(&self, said: &Answer, right: Option<&Answer>) -> Answer {
+        right.filter(|right| self.is_as_good(said, right)).unwrap_or(said).without_words()
+    }
+
     /// Changes when another call may be answered small, or one no longer: what a certificate is bound to. `None` where no
     /// call is listed.
     pub fn calls_hash(&self) -> Option<Sha256Hex> {
@@ -192,9 +210,13 @@ impl Task {
         }
     }
 
-    /// Changes when what can be answered does: the set of labels, their number a row, the out-of-scope label, the fields.
+    /// Changes when what can be answered does: the set of labels, their number a row, the out-of-scope label, the fields, the
+    /// quality of texts.
     /// What a certificate is bound to.
     pub fn labels_hash(&self) -> Sha256Hex {
+        if let Some(quality) = &self.quality {
+            return Sha256Hex::of(&serde_json::to_vec(quality).unwrap_or_default());
+        }
         if self.kind == Kind::Extract {
             let fields = self.fields.iter().map(|field| serde_json::to_vec(field).unwrap_or_default());
             return Sha256Hex::of_parts(fields.collect::<Vec<_>>().iter().map(Vec::as_slice));

@@ -69,6 +69,7 @@ impl Tiny {
         ];
         metadata.extend(numbers.map(|(name, number)| (format!("llama.{name}"), Value::u32(number))));
         metadata.extend(vocabulary::metadata(entries));
+        metadata.push(("tokenizer.chat_template".to_owned(), Value::text(CHAT_TEMPLATE)));
         metadata
     }
 
@@ -107,6 +108,10 @@ impl Tiny {
         tensors
     }
 }
+
+/// How it writes conversations.
+const CHAT_TEMPLATE: &str = "{% for message in messages %}{{ message.role + ': ' + message.content + '\n' }}{% endfor %}\
+                             {% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}";
 
 /// Pieces that are merged, besides bytes. Every piece longer than a letter can be made of two that come before it.
 const PIECES: [&str; 40] = [

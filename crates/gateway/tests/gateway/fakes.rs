@@ -375,6 +375,7 @@ pub fn serving_of(file: &str, small: &Arc<Says>, large: &Arc<Says>) -> Serving {
         risk: Risk::Selective,
         guarantee: Guarantee::Gold,
         records: false,
+        quality: None,
         alpha: 0.05,
         delta: 0.05,
         look: 1,

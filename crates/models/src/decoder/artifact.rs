@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 use sprat_engine::protocol::Prompt;
 use sprat_task::{Label, Sha256Hex};
 
+use super::text::Example;
+
 /// Raised whenever the layout or the meaning of a number changes.
 pub const VERSION: u32 = 2;
 
@@ -54,6 +56,15 @@ pub enum Answers {
         schema: String,
         /// Most tokens of a record.
         most_tokens: u32,
+    },
+    /// A text that it writes.
+    Text {
+        /// What ends a text, beside the model itself.
+        stop: Vec<String>,
+        /// Most tokens of a text.
+        most_tokens: u32,
+        /// The rows of which those nearest to each text are shown with it.
+        pool: Vec<Example>,
     },
 }
 
@@ -140,6 +151,7 @@ impl Learned {
                     return Err(broken("labels and numbers don't fit together"));
                 }
             }
+            Answers::Text { .. } => {}
             Answers::Record { schema, .. } => {
                 if serde_json::from_str::<serde_json::Value>(schema).is_err() {
                     return Err(broken("its schema is no JSON"));

@@ -15,6 +15,8 @@ pub fn examples(rows: &[LabelledRow], labels: &[Label]) -> Vec<usize> {
         let is_it = |row: &LabelledRow| matches!(row.target(), Some(Answer::Label(own)) if own == label);
         let mut places: Vec<usize> = (0..rows.len())
             .filter(|place| is_it(&rows[*place]) && rows[*place].input.text.len() <= LONGEST_EXAMPLE)
+            // What was captured is forgotten in its time, and a prompt is kept.
+            .filter(|place| !rows[*place].captured)
             .collect();
         // Middling ones say more than the very shortest.
         places.sort_by_key(|place| (rows[*place].input.text.len(), *place));

@@ -39,9 +39,11 @@ pub fn examples(rows: &[LabelledRow]) -> Vec<usize> {
         Some(Answer::Fields(record)) => Some(record),
         _ => None,
     };
-    let is_short = |place: &usize| rows[*place].input.text.len() <= LONGEST_EXAMPLE;
+    // What was captured is forgotten in its time, and a prompt is kept.
+    let may_be_shown =
+        |place: &usize| rows[*place].input.text.len() <= LONGEST_EXAMPLE && !rows[*place].captured;
     let mut places: Vec<usize> =
-        (0..rows.len()).filter(|place| is_short(place) && record(place).is_some()).collect();
+        (0..rows.len()).filter(|place| may_be_shown(place) && record(place).is_some()).collect();
     places.sort_by_key(|place| (rows[*place].input.text.len(), *place));
     let middle = places.len() / 2;
     places.rotate_left(middle);

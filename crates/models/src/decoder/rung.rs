@@ -9,14 +9,15 @@ use futures::future::BoxFuture;
 use futures::stream;
 use sprat_engine::protocol::Scored;
 use sprat_task::{
-    Attempt, Context, Input, Label, Model, ModelError, ModelId, OwnProcess, Prediction, Sha256Hex, Task,
+    Attempt, Context, Input, Kind, Label, Model, ModelError, ModelId, OwnProcess, Prediction, Sha256Hex, Task,
 };
 
 use super::answer::answer;
 use super::artifact::{Answers, Learned};
 use super::engine::Engine;
 use super::prompt::one_line;
-use super::{answer as label, record};
+use super::{answer as label, record, text};
+use crate::retrieval::NeighbourIndex;
 
 /// Texts of one caller that the engine has at a time: enough to fill its batches.
 const AT_ONCE: usize = 32;
@@ -26,6 +27,8 @@ pub struct DecoderRung {
     id: ModelId,
     engine: Arc<Engine>,
     learned: Learned,
+    /// The rows that may be shown, where it writes texts.
+    index: Option<NeighbourIndex>,
 }
 
 impl DecoderRung {
@@ -36,7 +39,11 @@ impl DecoderRung {
     pub fn open(id: ModelId, engine: Arc<Engine>, file: &Path) -> Result<Self, String> {
         let learned = Learned::open(file)?;
         learned.model.check(&engine.config().file)?;
-        Ok(Self { id, engine, learned })
+        let index = match &learned.answers {
+            Answers::Text { pool, .. } => Some(text::index(pool)),
+            Answers::Label { .. } | Answers::Record { .. } => None,
+        };
+        Ok(Self { id, engine, learned, index })
     }
 
     /// Whether what was learned is what a task asks for now.
@@ -47,6 +54,7 @@ impl DecoderRung {
         let is_same = match &self.learned.answers {
             Answers::Label { labels, .. } => *labels == task.labels,
             Answers::Record { fields, .. } => *fields == fields_of(task),
+            Answers::Text { .. } => task.kind == Kind::Generate,
         };
         match is_same {
             true => Ok(()),
@@ -64,6 +72,15 @@ impl DecoderRung {
                 let wanted = record::wanted(&self.learned.prompt, schema, *most_tokens, text);
                 let answered = self.engine.generate_all(cx, wanted).await;
                 answered.and_then(|answered| record::prediction(task, text, &answered))
+            }
+            Answers::Text { stop, most_tokens, pool } => {
+                let shown = match &self.index {
+                    Some(index) => text::with_examples(text, pool, index, |_| true),
+                    None => text.to_owned(),
+                };
+                let wanted = text::wanted(&self.learned.prompt, stop, *most_tokens, shown);
+                let answered = self.engine.generate_all(cx, wanted).await;
+                answered.and_then(|answered| text::prediction(&answered))
             }
         };
         match said {
@@ -112,6 +129,7 @@ impl Model for DecoderRung {
         match self.learned.answers {
             Answers::Label { .. } => &label::FEATURES,
             Answers::Record { .. } => &record::FEATURES,
+            Answers::Text { .. } => &text::FEATURES,
         }
     }
 
@@ -119,6 +137,7 @@ impl Model for DecoderRung {
         match self.learned.answers {
             Answers::Label { .. } => label::SCORER_VERSION,
             Answers::Record { .. } => record::SCORER_VERSION,
+            Answers::Text { .. } => text::SCORER_VERSION,
         }
     }
 

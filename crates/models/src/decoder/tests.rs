@@ -87,7 +87,10 @@ fn writes(order: &Generate, say: &mut dyn FnMut(&Report)) {
             ["{\"name\": \"weather\", ", "\"arguments\": {\"city\": \"Bern\"}}"].map(str::to_owned).to_vec()
         }
         Some(Constraint::JsonSchema(schema)) if schema.contains("guests") => written_record(text),
-        _ => ["Hello", ", ", "world"].map(str::to_owned).to_vec(),
+        _ => match text.rsplit_once("echo ") {
+            Some((_, echoed)) => vec![echoed.to_owned()],
+            None => ["Hello", ", ", "world"].map(str::to_owned).to_vec(),
+        },
     };
     let mut written = Vec::new();
     for piece in pieces {
@@ -111,7 +114,8 @@ fn writes(order: &Generate, say: &mut dyn FnMut(&Report)) {
         text: Vec::new(),
         likeliest: Vec::new(),
     });
-    let end = if order.most_tokens < 4 { End::MostTokens } else { End::Model };
+    let is_cut = order.most_tokens < 4 || text.ends_with("endless");
+    let end = if is_cut { End::MostTokens } else { End::Model };
     say(&Report::Ended { id, end, read: text.split_whitespace().count() as u32, written });
 }
 
@@ -607,4 +611,38 @@ async fn a_decoder_writes_records_and_says_how_sure_it_was_of_each_value() {
     other.fields.pop();
     let error = trainer.open(&other, &folder.path().join(&fitted.file)).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("learn again"), "{error}");
+}
+
+#[tokio::test]
+async fn a_decoder_writes_texts_and_is_shown_rows_of_other_folds_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tiny.gguf");
+    Tiny::SMALLEST.write(&file, 1).unwrap();
+    let text = "kind = \"generate\"\n[quality]\nmetric = \"exact\"\n";
+    let task = read_task("echo", &Source::new("echo.toml", text), |_| Err(String::new())).unwrap();
+    let words = ["alpha", "beta", "gamma", "delta", "endless", "omega"];
+    let row =
+        |word: &&str| LabelledRow::gold(format!("say this: echo {word}"), Answer::Text((*word).to_owned()));
+    let mut rows: Vec<LabelledRow> = words.iter().map(row).collect();
+    rows[5].captured = true;
+    let training =
+        Training { seed: 1, threads: 1, kept: None, progress: &|_| std::ops::ControlFlow::Continue(()) };
+    let fitted = trainer(&file).fit(&training, &task, &rows, &[0, 1, 2, 0, 1, 2], folder.path()).unwrap();
+    for (row, attempt) in rows.iter().zip(&fitted.out_of_fold) {
+        let attempt = attempt.as_ref().expect("each row is asked about");
+        if row.input.text.ends_with("endless") {
+            assert!(
+                matches!(&attempt.result, Err(ModelError::BadAnswer(why)) if why.contains("isn't finished"))
+            );
+            continue;
+        }
+        let prediction = attempt.prediction().unwrap();
+        assert_eq!(Some(&prediction.answer), row.target());
+        assert_eq!(prediction.features.0.len(), fitted.model.feature_names().len());
+    }
+    let kept = std::fs::read_to_string(folder.path().join(&fitted.file)).unwrap();
+    assert!(kept.contains("alpha") && !kept.contains("omega"), "what was captured is not kept");
+    let opened = trainer(&file).open(&task, &folder.path().join(&fitted.file)).unwrap();
+    let said = opened.predict(&context(Duration::from_secs(60)), &task, &[Input::new("echo zeta")]).await;
+    assert_eq!(said[0].prediction().unwrap().answer, Answer::Text("zeta".to_owned()));
 }

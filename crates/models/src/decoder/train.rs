@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use sprat_engine::gguf::Gguf;
 use sprat_engine::protocol::{Prompt, Scored};
 use sprat_task::model::Progress;
 use sprat_task::{
@@ -17,13 +18,14 @@ use sprat_task::{
 
 use super::answer::{answer, per_token};
 use super::artifact::{Answers, Learned, VERSION, Weights};
+use super::chat::ChatTemplate;
 use super::engine::{Asked, Engine};
 use super::engines::Engines;
 use super::generate::Answered;
 use super::prompt::{examples, one_line, prompt};
-use super::record;
 use super::rung::{DecoderRung, fields_of};
 use super::settings::Settings;
+use super::{record, text};
 
 /// How long an answer may take: the model is loaded before the first, and a large one is slow.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -65,7 +67,7 @@ impl DecoderTrainer {
         rows: &[LabelledRow],
         shown: &[usize],
         training: &Training<'_>,
-        order: impl Fn(&str, Hear<T>) -> Result<Asked, ModelError>,
+        order: impl Fn(usize, Hear<T>) -> Result<Asked, ModelError>,
     ) -> Result<Vec<Option<Said<T>>>, TrainError> {
         let mut left: VecDeque<usize> = (0..rows.len()).filter(|row| !shown.contains(row)).collect();
         let (all, mut said) = (left.len(), Vec::new());
@@ -82,7 +84,7 @@ impl DecoderTrainer {
                     // Nobody listens any more where the training was given up.
                     let _ = send.send((row, Said { result, latency: start.elapsed() }));
                 };
-                match order(&rows[row].input.text, Box::new(hear)) {
+                match order(row, Box::new(hear)) {
                     Ok(asked) => drop(under_way.insert(row, asked)),
                     // It crashed: the rows that it had are lost, and the others wait until it is back.
                     Err(ModelError::Resting { why, .. }) => {
@@ -133,8 +135,8 @@ impl DecoderTrainer {
     ) -> Result<Told, TrainError> {
         let shown = examples(rows, &task.labels);
         let prompt = prompt(task, &shown.iter().map(|row| &rows[*row]).collect::<Vec<_>>());
-        let said = self.ask(engine, rows, &shown, training, |text, hear| {
-            engine.ask(&prompt, &one_line(text), PATIENCE, hear)
+        let said = self.ask(engine, rows, &shown, training, |row, hear| {
+            engine.ask(&prompt, &one_line(&rows[row].input.text), PATIENCE, hear)
         })?;
         let scored = said.iter().flatten().filter_map(|said| said.result.as_ref().ok());
         let means = means(scored.map(per_token), task.labels.len()).ok_or_else(|| self.is_mute())?;
@@ -155,7 +157,8 @@ impl DecoderTrainer {
         let shown = record::examples(rows);
         let prompt = record::prompt(task, &shown.iter().map(|row| &rows[*row]).collect::<Vec<_>>());
         let (schema, most_tokens) = record::form(task);
-        let said = self.ask(engine, rows, &shown, training, |text, hear| {
+        let said = self.ask(engine, rows, &shown, training, |row, hear| {
+            let text = &rows[row].input.text;
             engine.ask_all(record::wanted(&prompt, &schema, most_tokens, text), PATIENCE, hear)
         })?;
         let read = |(row, said): (&LabelledRow, &Option<Said<Answered>>)| {
@@ -168,6 +171,36 @@ impl DecoderTrainer {
         }
         let answers = Answers::Record { fields: fields_of(task), schema, most_tokens };
         Ok(Told { prompt, answers, attempts })
+    }
+
+    /// Shows it rows like each row, none of its own fold, and hears what it writes.
+    fn texts(
+        &self,
+        engine: &Engine,
+        training: &Training<'_>,
+        task: &Task,
+        rows: &[LabelledRow],
+        folds: &[u32],
+    ) -> Result<Told, TrainError> {
+        let file =
+            Gguf::open(&self.settings.file).map_err(|error| TrainError::Artifact(error.to_string()))?;
+        let template = ChatTemplate::of(&file).ok();
+        let told = text::Told::of(task, rows, template.as_ref(), self.settings.context);
+        let (places, pool): (Vec<usize>, Vec<text::Example>) = told.pool.into_iter().unzip();
+        let index = text::index(&pool);
+        let said = self.ask(engine, rows, &[], training, |row, hear| {
+            let may_show = |place: usize| folds.get(places[place]) != folds.get(row);
+            let shown = text::with_examples(&rows[row].input.text, &pool, &index, may_show);
+            let wanted = text::wanted(&told.prompt, &told.stop, told.most_tokens, shown);
+            engine.ask_all(wanted, PATIENCE, hear)
+        })?;
+        let attempts: Vec<Option<Attempt>> =
+            said.iter().map(|said| Some(said.as_ref()?.attempt(text::prediction))).collect();
+        if !attempts.iter().flatten().any(|attempt| attempt.prediction().is_some()) {
+            return Err(self.is_mute());
+        }
+        let answers = Answers::Text { stop: told.stop, most_tokens: told.most_tokens, pool };
+        Ok(Told { prompt: told.prompt, answers, attempts })
     }
 
     fn is_mute(&self) -> TrainError {
@@ -224,13 +257,14 @@ impl Trainer for DecoderTrainer {
         training: &Training<'_>,
         task: &Task,
         rows: &[LabelledRow],
-        _: &[u32],
+        folds: &[u32],
         folder: &Path,
     ) -> Result<Fitted, TrainError> {
         let engine = self.open_engine().map_err(TrainError::Artifact)?;
         let model = Weights::of(&self.settings.file).map_err(TrainError::Artifact)?;
         let told = match task.kind {
             Kind::Extract => self.records(&engine, training, task, rows)?,
+            Kind::Generate => self.texts(&engine, training, task, rows, folds)?,
             _ => self.labels(&engine, training, task, rows)?,
         };
         let learned = Learned {

@@ -105,9 +105,9 @@ impl ApiModel {
     }
 
     async fn answer(&self, cx: &Context, task: &Task, input: &Input) -> Attempt {
-        if !task.kind.has_labels() && task.kind != Kind::Extract {
+        if task.kind == Kind::Answer {
             let why = format!(
-                "a remote model answers classify, moderate and extract tasks; `{}` is another kind",
+                "a remote model answers classify, moderate, extract and generate tasks; `{}` is another kind",
                 task.name
             );
             return Attempt::failed(ModelError::Failed(why));
@@ -202,6 +202,7 @@ impl ApiModel {
             match task.kind {
                 _ if is_reasoning_model(&self.config.model) => 4096,
                 Kind::Extract => fields::most_tokens(task),
+                Kind::Generate => 8 * USUAL_TEXT,
                 _ => 2 * answer_tokens(task) + 32,
             }
         })
@@ -311,10 +312,15 @@ fn prediction(task: &Task, input: &Input, said: Said) -> Result<Prediction, Stri
     Ok(Prediction { answer, score, features: Features::default(), alternatives })
 }
 
+/// Tokens of a text that a task asks for, while nobody knows better.
+const USUAL_TEXT: u64 = 256;
+
 /// Tokens enough for the longest answer the task has: one for every two bytes of label, and what JSON adds.
 fn answer_tokens(task: &Task) -> u64 {
-    if task.kind == Kind::Extract {
-        return fields::usual_tokens(task);
+    match task.kind {
+        Kind::Extract => return fields::usual_tokens(task),
+        Kind::Generate => return USUAL_TEXT,
+        _ => {}
     }
     let lengths = task.labels.iter().map(Label::as_str).map(|label| label.len() as u64 / 2 + 4);
     8 + if task.multi { lengths.sum::<u64>() } else { lengths.max().unwrap_or(0) }

@@ -17,6 +17,9 @@ pub fn parse_answer(task: &Task, said: &str, input: &str) -> Result<Answer, Stri
     if task.kind == Kind::Extract {
         return fields::parse(task, unfenced(said)?, input);
     }
+    if task.kind == Kind::Generate {
+        return written(said);
+    }
     if task.multi { several(task, said, input) } else { one(task, said, input).map(Answer::Label) }
 }
 
@@ -28,6 +31,21 @@ struct One {
 #[derive(Deserialize)]
 struct Several {
     labels: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Text {
+    text: String,
+}
+
+/// The text itself, in JSON where it was asked for so.
+fn written(said: &str) -> Result<Answer, String> {
+    let in_json = unfenced(said).ok().and_then(|inner| serde_json::from_str::<Text>(inner).ok());
+    let text = in_json.map_or_else(|| said.to_owned(), |said| said.text);
+    match text.trim() {
+        "" => Err("it is empty".to_owned()),
+        text => Ok(Answer::Text(text.to_owned())),
+    }
 }
 
 fn one(task: &Task, said: &str, input: &str) -> Result<Label, String> {

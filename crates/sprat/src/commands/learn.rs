@@ -120,11 +120,18 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
 }
 
 fn require_learnable(task: &Task) -> Result<(), Problem> {
-    if task.kind.has_labels() || task.kind == Kind::Extract {
-        return Ok(());
+    match task.kind {
+        Kind::Answer => {
+            Err(Problem::new(format!("a task of kind `{}` can't be learned by this version", task.kind))
+                .allowed("classify, moderate, extract, generate"))
+        }
+        Kind::Generate if task.quality.is_none() => {
+            Err(Problem::new(format!("task `{}` doesn't say when a text is good enough", task.name))
+                .allowed("[quality] with metric = \"exact\", \"f1\", \"rouge_l\" or \"chrf\"")
+                .hint("add [quality], metric = \"rouge_l\" and least = 0.6 to its file"))
+        }
+        _ => Ok(()),
     }
-    Err(Problem::new(format!("a task of kind `{}` can't be learned by this version", task.kind))
-        .allowed("classify, moderate, extract"))
 }
 
 /// The task as it is to be learned: traffic carries the large model's answers, so that the promise is agreement with

@@ -67,6 +67,7 @@ fn release(id: &ReleaseId) -> Release {
         risk: Risk::Selective,
         guarantee: Guarantee::Gold,
         records: false,
+        quality: None,
         alpha: 0.05,
         delta: 0.05,
         look: 1,

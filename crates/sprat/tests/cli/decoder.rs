@@ -242,3 +242,84 @@ fn inspect_shows_what_a_file_is_and_the_arithmetic_of_its_memory() {
     let refused = workspace.sprat(&["models", "inspect", "path:cut.gguf"]);
     assert!(refused.code == 1 && refused.stderr.contains("is cut off or damaged"), "{refused}");
 }
+
+/// Asks the model `small` itself, and gives the reply's status and body.
+fn talk(served: &Served, more: Value) -> (u16, String) {
+    let mut body = json!({"model": "small", "messages": [{"role": "user", "content": "is the car on the card"}], "max_tokens": 12});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let reply = Served::send(served.clients, "POST /v1/chat/completions", &body.to_string());
+    let status = reply.split_whitespace().nth(1).unwrap().parse().unwrap();
+    (status, reply.split_once("\r\n\r\n").unwrap().1.to_owned())
+}
+
+fn said(served: &Served, more: Value) -> Value {
+    let (status, body) = talk(served, more);
+    assert_eq!(status, 200, "{body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+#[test]
+fn a_local_model_holds_conversations_by_name() {
+    let workspace = workspace();
+    Tiny { context: 2_048, ..Tiny::SMALLEST }.write(&workspace.path("tiny.gguf"), 7).unwrap();
+    let served = Served::start(&workspace);
+    let models = Served::send(served.clients, "GET /v1/models", "");
+    assert!(
+        models.contains("\"id\":\"small\",\"object\":\"model\",\"created\":0,\"owned_by\":\"sprat\""),
+        "{models}"
+    );
+
+    let drawn = said(&served, json!({"seed": 5, "logprobs": true, "top_logprobs": 3}));
+    let usage = &drawn["usage"];
+    assert!(
+        usage["prompt_tokens"].as_u64() > Some(5) && usage["completion_tokens"].as_u64() <= Some(12),
+        "{usage}"
+    );
+    let first = &drawn["choices"][0]["logprobs"]["content"][0];
+    assert!(
+        first["logprob"].as_f64() < Some(0.0) && first["top_logprobs"].as_array().unwrap().len() == 3,
+        "{first}"
+    );
+    let text = |said: &Value| said["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+    assert_eq!(text(&said(&served, json!({"seed": 5}))), text(&drawn), "the same seed draws the same");
+    assert_ne!(text(&said(&served, json!({"seed": 6}))), text(&drawn));
+
+    let (status, stream) = talk(&served, json!({"seed": 5, "stream": true}));
+    let events: Vec<&str> = stream.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+    assert!(status == 200 && events.last() == Some(&"[DONE]"), "{stream}");
+    let pieces = events[..events.len() - 1].iter().filter_map(|event| {
+        let chunk: Value = serde_json::from_str(event).unwrap();
+        chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned)
+    });
+    assert_eq!(pieces.collect::<String>(), text(&drawn), "whole or in pieces");
+
+    let schema = json!({"type": "object", "properties": {"colour": {"enum": ["red", "green"]}, "many": {"type": "boolean"}},
+        "required": ["colour", "many"], "additionalProperties": false});
+    let format = json!({"type": "json_schema", "json_schema": {"name": "paint", "schema": schema}});
+    for seed in 0..5 {
+        let said = said(&served, json!({"seed": seed, "max_tokens": 200, "response_format": format}));
+        let record: Value = serde_json::from_str(&text(&said)).unwrap();
+        assert!(
+            record["many"].is_boolean() && ["red", "green"].contains(&record["colour"].as_str().unwrap()),
+            "{record}"
+        );
+    }
+    let tool = json!({"type": "function", "function": {"name": "paint", "parameters": schema}});
+    let called = said(&served, json!({"max_tokens": 200, "tools": [tool], "tool_choice": "required"}));
+    let call = &called["choices"][0]["message"]["tool_calls"][0]["function"];
+    let arguments: Value = serde_json::from_str(call["arguments"].as_str().unwrap()).unwrap();
+    assert!(call["name"] == "paint" && arguments["many"].is_boolean(), "{called}");
+
+    for (more, part) in [
+        (json!({"n": 2}), "one answer a call"),
+        (json!({"presence_penalty": 1.5}), "can't honour `presence_penalty`"),
+        (json!({"messages": [{"role": "user", "content": "car ".repeat(5_000)}]}), "context_length_exceeded"),
+        (
+            json!({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": 3}}}}),
+            "type",
+        ),
+    ] {
+        let (status, body) = talk(&served, more);
+        assert!(status == 400 && body.contains(part), "{status}: {body}");
+    }
+}

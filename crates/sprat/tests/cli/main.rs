@@ -13,6 +13,7 @@ mod doctor;
 #[cfg(feature = "encoder")]
 mod encoder;
 mod extract;
+mod generate;
 mod house;
 mod interrupted;
 mod keys;

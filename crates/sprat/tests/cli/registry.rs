@@ -30,6 +30,7 @@ pub fn release(version: u32, status: Status) -> Release {
             risk: Risk::Selective,
             guarantee: Guarantee::Gold,
             records: false,
+            quality: None,
             alpha: 0.05,
             delta: 0.05,
             look: version,

@@ -101,6 +101,7 @@ pub fn certificate(status: Status, guarantee: Guarantee) -> Certificate {
         risk: Risk::Selective,
         guarantee,
         records: false,
+        quality: None,
         alpha: 0.05,
         delta: 0.05,
         look: 1,

@@ -341,3 +341,32 @@ fn a_server_remembers_answers_unless_the_task_says_not() {
     assert!(!read(&format!("{text}\n[cache]\nexact = false")).expect("valid").exact_cache);
     assert!(fault(&format!("{text}\n[cache]\nexct = false")).contains("exct"));
 }
+
+#[test]
+fn a_task_that_generates_says_when_a_text_is_good_enough() {
+    let text = "kind = \"generate\"\n[quality]\nmetric = \"rouge_l\"\nleast = 0.6";
+    let task = read(text).expect("valid");
+    let said = |text: &str| Answer::Text(text.to_owned());
+    assert!(task.is_as_good(&said("the cat is here"), &said("the cat was here")));
+    assert!(!task.is_as_good(&said("a dog"), &said("the cat was here")));
+    // Whoever compares what is left of them without words comes to the same.
+    let right = said("the cat was here");
+    assert_eq!(task.judged(&said("the cat is here"), Some(&right)), right.without_words());
+    assert_ne!(task.judged(&said("a dog"), Some(&right)), right.without_words());
+    assert!(!right.without_words().to_line().contains("cat"));
+    let exact = read("kind = \"generate\"\n[quality]\nmetric = \"exact\"").expect("valid");
+    assert_ne!(exact.labels_hash(), task.labels_hash(), "a certificate is about one quality");
+    for (text, said) in [
+        ("kind = \"generate\"\n[quality]\nmetric = \"rouge\"\nleast = 0.6", "did you mean `rouge_l`?"),
+        ("kind = \"generate\"\n[quality]\nmetric = \"f1\"", "add least = 0.6"),
+        ("kind = \"generate\"\n[quality]\nmetric = \"f1\"\nleast = 1.5", "above 0 and up to 1"),
+        ("kind = \"generate\"\n[quality]\nleast = 0.5", "metric"),
+        (
+            "kind = \"classify\"\nlabels = [\"a\", \"b\"]\n[quality]\nmetric = \"exact\"",
+            "compares answers, not texts",
+        ),
+    ] {
+        let problem = fault(text);
+        assert!(problem.contains(said), "{problem}");
+    }
+}

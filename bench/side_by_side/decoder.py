@@ -1,0 +1,69 @@
+"""How fast local language models answer: Sprat's engine and llama.cpp's own loop on the same files, by turns in one run."""
+
+import os
+import statistics
+from pathlib import Path
+
+from . import data, sprat, tables
+
+PEER = Path(__file__).with_name("llama_peer.py")
+PYTHON = Path(os.environ.get("SPRAT_LLAMA_PYTHON", "target/llama-venv/bin/python"))
+MODELS = Path("target/bench/decoders")
+THREADS, TURNS, LEAST = 2, 3, 0.95
+SHAPES = ["smollm2-135m", "tinyllama-1.1b"]
+STORED = "q4_0"
+
+
+def measure(folder: Path, arguments) -> dict[str, str]:
+    if not PYTHON.exists():
+        raise data.Missing(
+            f"{PYTHON} is not there: `python3 -m venv target/llama-venv && "
+            "target/llama-venv/bin/pip install -r bench/requirements-llama.txt` (builds llama.cpp)"
+        )
+    rows, short, peer = [], [], ""
+    for shape in SHAPES:
+        file = model(shape)
+        ours, theirs, ours_first, theirs_first = [], [], [], []
+        for _ in range(TURNS):
+            ours.append(sprat.asked([sprat.example("engine_speed"), "time", file, THREADS]))
+            tokens = ours[-1]["prefill_tokens"]
+            theirs.append(sprat.asked([PYTHON, PEER, "time", file, THREADS, tokens]))
+            first = sprat.asked([sprat.example("engine_speed"), "first", file, THREADS])
+            ours_first.append(first["ms"])
+            theirs_first.append(sprat.asked([PYTHON, PEER, "first", file, THREADS, first["tokens"]])["ms"])
+        peer = theirs[-1]["peer"]
+        name = f"{shape}, {STORED}"
+        median = lambda found, key: statistics.median(run[key] for run in found)
+        for what, key in [
+            (f"reading {tokens} tokens, tokens/s", "prefill_tokens_per_s"),
+            ("writing, tokens/s", "decode_tokens_per_s"),
+            ("8 at once, tokens/s in all", "parallel_tokens_per_s"),
+        ]:
+            own, other = median(ours, key), median(theirs, key)
+            rows.append([f"{name}: {what}", f"{own:.1f}", f"{other:.1f}", f"{own / other:.2f}", told(own / other >= LEAST, "at least 0.95")])
+        own, other = statistics.median(ours_first), statistics.median(theirs_first)
+        rows.append([f"{name}: cold start to the first token, ms", f"{own:.0f}", f"{other:.0f}", f"{own / other:.2f}", told(own <= 1.2 * other, "at most 1.2")])
+        together, apart = median(ours, "labels_together_ms"), median(ours, "labels_apart_ms")
+        short.append([f"{name}: 20 labels of about 8 tokens behind 256, ms", f"{together:.0f}", f"{apart:.0f}", f"{apart / together:.1f}", told(apart >= 8 * together, "at least 8")])
+        resident = median(ours, "resident_mib")
+        short.append([f"{name}: resident with a context of 2,048, MiB", f"{resident:.0f}", "", "", told(resident < 1000, "under 1 GB") if "1.1b" in shape else ""])
+    header = [f"{THREADS} threads", "Sprat's engine", "llama.cpp's loop", "ratio", "target"]
+    other = ["", "together", "20 prompts", "ratio", "target"]
+    text = f"{tables.markdown(header, rows)}\n\n{tables.markdown(other, short)}"
+    return {"decoder": f"{text}\n\n{tables.conditions('bench/run decoder', ())}, {peer}"}
+
+
+def told(is_met: bool, target: str) -> str:
+    return f"{target}: {'met' if is_met else 'not met'}"
+
+
+def model(shape: str) -> Path:
+    """A model of numbers drawn by lot in this shape, made smaller."""
+    MODELS.mkdir(parents=True, exist_ok=True)
+    file = (MODELS / f"{shape}-{STORED}.gguf").resolve()
+    if not file.exists():
+        whole = (MODELS / f"{shape}.gguf").resolve()
+        sprat.run([sprat.example("engine_speed"), "make", shape, whole])
+        sprat.run([sprat.binary(), "models", "quantize", f"path:{whole}", file, "--to", STORED])
+        whole.unlink()
+    return file
