@@ -5,7 +5,7 @@
 //! | What is asked and answered, and in which bytes? | [`protocol`] |
 //! | Is a file a model that can be run, and what does it need? | [`gguf`] |
 //! | What runs a model? | `llama`, with the feature of that name |
-//! | How does one network serve many requests at once? | [`work`] |
+//! | How does one network serve many requests at once? | `work`, with the feature of that name |
 //! | Is there a model small enough for a test? | [`tiny`] |
 
 pub mod gguf;
@@ -13,4 +13,5 @@ pub mod gguf;
 pub mod llama;
 pub mod protocol;
 pub mod tiny;
+#[cfg(feature = "work")]
 pub mod work;

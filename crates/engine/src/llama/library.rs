@@ -102,6 +102,11 @@ impl Library {
         self.trained_context.min(self.settings.context as usize)
     }
 
+    /// Tokens there are.
+    pub fn vocabulary(&self) -> usize {
+        usize::try_from(self.tokens).unwrap_or(0)
+    }
+
     /// A text's tokens; none of a text that is longer than any request.
     pub fn tokens(&self, text: &str, begins: bool, special: bool) -> Vec<Token> {
         let Ok(length) = i32::try_from(text.len()) else { return Vec::new() };
@@ -235,7 +240,7 @@ impl Library {
         unsafe {
             let logits =
                 NonNull::new(sys::llama_get_logits_ith(self.context.as_ptr(), place)).ok_or_else(none)?;
-            Ok(std::slice::from_raw_parts(logits.as_ptr(), self.tokens.max(0) as usize))
+            Ok(std::slice::from_raw_parts(logits.as_ptr(), self.vocabulary()))
         }
     }
 

@@ -90,6 +90,10 @@ impl Network for Llama {
         SEQUENCES
     }
 
+    fn vocabulary(&self) -> usize {
+        self.library.vocabulary()
+    }
+
     fn tokens(&self, text: &str, begins: bool, special: bool) -> Vec<Token> {
         let mut tokens = self.library.tokens(text, begins, special);
         if begins && self.ends_with.is_some() && tokens.last().copied() == self.ends_with {

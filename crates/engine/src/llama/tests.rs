@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use super::Llama;
-use crate::protocol::{End, Generate, HELLO, Load, Order, Prompt, Refusal, Report, Sampling, Score};
+use crate::protocol::{
+    Constraint, End, Generate, HELLO, Load, Order, Prompt, Refusal, Report, Sampling, Score,
+};
 use crate::tiny::{Knowing, Tiny};
 use crate::work::{Network, Piece, Scheduler};
 
@@ -122,6 +124,41 @@ fn a_text_is_written_and_the_same_seed_writes_the_same() {
         matches!(report, Report::Ended { end: End::MostTokens | End::Model, written, .. } if !written.is_empty())
     });
     assert_eq!(ended.count(), 3, "{reports:?}");
+}
+
+#[test]
+fn an_answer_under_a_schema_is_valid_whatever_the_model_knows() {
+    let schema = r#"{
+        "type": "object", "additionalProperties": false, "required": ["card", "count"],
+        "properties": {"card": {"enum": ["the card", "Karte"]}, "count": {"type": "integer", "maximum": 99, "minimum": 0}}
+    }"#;
+    let order = |id| Generate {
+        id,
+        sampling: Sampling { temperature: 1.0, top_p: 1.0, seed: id },
+        constraint: Some(Constraint::JsonSchema(schema.to_owned())),
+        most_tokens: 60,
+        ..a_text()
+    };
+    let mut scheduler = Scheduler::new(tiny(), 16);
+    let reports = run(&mut scheduler, (0..5).map(|id| Order::Generate(order(id))).collect());
+    for wanted in 0..5 {
+        let text: String = reports
+            .iter()
+            .filter_map(|report| match report {
+                Report::Text { id, text } if *id == wanted => Some(text.as_str()),
+                _ => None,
+            })
+            .collect();
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(["the card", "Karte"].map(Some).contains(&answer["card"].as_str()), "{text}");
+        assert!(answer["count"].as_u64().is_some_and(|count| count < 100), "{text}");
+        let ended = reports.iter().find_map(|report| match report {
+            Report::Ended { id, end, written, .. } if *id == wanted => Some((*end, written)),
+            _ => None,
+        });
+        let (end, written) = ended.unwrap();
+        assert_eq!((end, written.iter().map(|token| token.bytes as usize).sum()), (End::Model, text.len()));
+    }
 }
 
 #[test]

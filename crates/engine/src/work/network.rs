@@ -38,6 +38,9 @@ pub trait Network {
     /// Sequences there are: 0 and up.
     fn sequences(&self) -> Sequence;
 
+    /// Tokens there are: 0 and up.
+    fn vocabulary(&self) -> usize;
+
     /// A text's tokens. `begins`: it stands at the very beginning. `special`: the words that the vocabulary keeps for
     /// itself are read as such, which no text of a stranger may be.
     fn tokens(&self, text: &str, begins: bool, special: bool) -> Vec<Token>;

@@ -5,15 +5,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::constrain::{Constraints, Grammar};
 use super::generate::Writing;
 use super::network::{Network, Piece, Sequence};
 use super::prompt::Prepared;
 use super::score::{Next, Scoring};
-use crate::protocol::{Generate, Order, Refusal, Report, Score};
+use crate::protocol::{Constraint, Generate, Order, Refusal, Report, Score};
 
 /// Everything that one network is asked.
 pub struct Scheduler<N> {
     network: N,
+    /// Made when the first answer needs it: reading the vocabulary takes a moment.
+    constraints: Option<Constraints>,
     prompts: BTreeMap<u64, Kept>,
     waiting: VecDeque<Waiting>,
     most_waiting: usize,
@@ -90,7 +93,7 @@ impl<N: Network> Scheduler<N> {
     pub fn new(network: N, most_waiting: usize) -> Self {
         let free = (0..network.sequences()).rev().collect();
         let (prompts, waiting, jobs) = (BTreeMap::new(), VecDeque::new(), Vec::new());
-        Self { network, prompts, waiting, most_waiting, jobs, turn: 0, free, clock: 0 }
+        Self { network, constraints: None, prompts, waiting, most_waiting, jobs, turn: 0, free, clock: 0 }
     }
 
     /// What it works with.
@@ -320,6 +323,10 @@ impl<N: Network> Scheduler<N> {
         if !self.make_room(room, 1, order.prompt)? {
             return Ok(Begun::NotYet);
         }
+        let grammar = match order.constraint.as_ref().map(|constraint| self.grammar(constraint)).transpose() {
+            Ok(grammar) => grammar,
+            Err(why) => return Ok(Begun::Refused(why)),
+        };
         let from = match order.prompt {
             Some(number) => self.remember(number, now, say)?,
             None => None,
@@ -328,10 +335,18 @@ impl<N: Network> Scheduler<N> {
         if let Some(from) = from {
             self.network.fork(from, sequence)?;
         }
-        let (writing, pieces) = Writing::begin(order, before as u32, &text, room, sequence);
+        let (writing, pieces) = Writing::begin(order, before as u32, &text, room, sequence, grammar);
         let (kind, prompt) = (Kind::Generate(writing), order.prompt);
         self.jobs.push(Job { id: order.id, until, kind, pending: pieces.into(), room, prompt, ended: false });
         Ok(Begun::Yes)
+    }
+
+    fn grammar(&mut self, constraint: &Constraint) -> Result<Grammar, Refusal> {
+        let constraints = match &mut self.constraints {
+            Some(constraints) => constraints,
+            none => none.insert(Constraints::of(&self.network).map_err(Refusal::Failed)?),
+        };
+        constraints.begin(constraint)
     }
 
     /// Whether there is room for a request and for the prompt that it goes on from. Prompts that nobody is using make way,
@@ -491,12 +506,7 @@ fn no_prompt(number: u64) -> Refusal {
 
 /// What is asked for and not built yet.
 fn cant_yet(order: &Generate) -> Option<Refusal> {
-    let told = |what: &str| Some(Refusal::Bad(format!("this engine has no {what} yet")));
-    match (&order.constraint, order.adapter) {
-        (Some(_), _) => told("constraints"),
-        (_, Some(_)) => told("adapters"),
-        (None, None) => None,
-    }
+    order.adapter.map(|_| Refusal::Bad("this engine has no adapters yet".to_owned()))
 }
 
 /// What came of a row.

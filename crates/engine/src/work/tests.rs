@@ -1,3 +1,5 @@
+mod constrained;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -50,6 +52,10 @@ impl Network for Reckoning {
 
     fn sequences(&self) -> Sequence {
         80
+    }
+
+    fn vocabulary(&self) -> usize {
+        VOCABULARY
     }
 
     fn tokens(&self, text: &str, begins: bool, _: bool) -> Vec<Token> {
