@@ -34,7 +34,7 @@ fn knowing() -> Llama {
 }
 
 /// Everything that is said until there is nothing left to do.
-fn run(scheduler: &mut Scheduler<Llama>, orders: Vec<Order>) -> Vec<Report> {
+pub(super) fn run(scheduler: &mut Scheduler<Llama>, orders: Vec<Order>) -> Vec<Report> {
     let mut reports = Vec::new();
     for order in orders {
         scheduler.take(order, Instant::now(), &mut |report| reports.push(report));
@@ -89,7 +89,7 @@ fn scores_are_the_same_alone_and_among_others() {
 }
 
 /// Something to go on from.
-fn a_text() -> Generate {
+pub(super) fn a_text() -> Generate {
     Generate {
         id: 0,
         prompt: None,
@@ -174,12 +174,14 @@ fn what_would_abort_is_refused() {
         (vec![Piece { sequences: vec![], ..piece.clone() }], "no sequence"),
         (vec![Piece { sequences: vec![500], ..piece.clone() }], "sequence 500"),
     ] {
-        let error = llama.compute(&batch, &mut |_, _| ()).unwrap_err();
+        let error = llama.compute(&batch, None, &mut |_, _| ()).unwrap_err();
         assert!(error.contains(why), "{error}");
     }
     assert!(llama.fork(0, 500).is_err() && llama.forget(500).is_err());
     assert_eq!((llama.bytes(-3), llama.is_end(1 << 20)), (Vec::new(), false));
-    llama.compute(&[piece], &mut |_, logits| assert_eq!(logits.len(), 320)).unwrap();
+    let error = llama.compute(std::slice::from_ref(&piece), Some(0), &mut |_, _| ()).unwrap_err();
+    assert_eq!(error, "adapter 0, and there are 0");
+    llama.compute(&[piece], None, &mut |_, logits| assert_eq!(logits.len(), 320)).unwrap();
 }
 
 #[test]
@@ -203,6 +205,22 @@ fn tokens_and_their_bytes_are_the_text() {
     assert_eq!(llama.tokens("a", true, false)[0], 1, "the beginning has a token of its own");
     assert!(llama.tokens("</s>", false, true).contains(&2));
     assert!(!llama.tokens("</s>", false, false).contains(&2), "not from a stranger");
+}
+
+#[test]
+fn an_adapter_that_doesnt_fit_is_refused_before_llama_cpp_sees_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.gguf");
+    Tiny::SMALLEST.write(&file, 3).unwrap();
+    let error =
+        Llama::load(&Load { adapters: vec![file.clone()], ..load(file.clone()) }).map(|_| ()).unwrap_err();
+    assert!(
+        error.contains("model.gguf doesn't fit the model: `general.type` is ``, and should be `adapter`"),
+        "{error}"
+    );
+    let none = folder.path().join("none.gguf");
+    let error = Llama::load(&Load { adapters: vec![none], ..load(file) }).map(|_| ()).unwrap_err();
+    assert!(error.contains("none.gguf can't be read: No such file"), "{error}");
 }
 
 #[test]
