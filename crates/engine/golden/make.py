@@ -4,6 +4,9 @@
 
 A model's numbers are not stored: each tensor's are drawn from its name, here and in `src/llama/golden.rs` alike. A file holds
 what the GGUF file has to say of itself, its tensors, the tokens of one text, and what may follow after some of them.
+
+`adapter_*.json` holds two LoRA adapters of such a model as PEFT writes them, and what may follow with each: W + scale B A, put into
+transformers' own weights.
 """
 
 import json
@@ -338,33 +341,95 @@ def moved_by_table(model, logits):
     return float(np.abs(moved - logits)[ROWS].max())
 
 
-def make(name, of):
+def loaded(of):
     file, model = of()
     theirs = model.state_dict()
     if "lm_head.weight" in theirs and "lm_head.weight" not in file.weights:
         file.weights["lm_head.weight"] = file.weights["model.embed_tokens.weight"]
     model.load_state_dict(file.weights, strict=True)
     model.eval()
+    return file, model
+
+
+def said(model):
     with torch.no_grad():
-        logits = model(torch.tensor([TOKENS]), use_cache=False).logits[0].float().numpy()
+        return model(torch.tensor([TOKENS]), use_cache=False).logits[0].float().numpy()
+
+
+def rows(logits):
+    return {str(row): [round(float(number), 5) for number in logits[row]] for row in ROWS}
+
+
+def save(name, golden):
+    source = f"make.py, torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}"
+    with open(os.path.join(HERE, f"{name}.json"), "w") as output:
+        fields = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in {"source": source, **golden}.items()]
+        output.write("{\n" + ",\n".join(fields) + "\n}\n")
+
+
+def make(name, of):
+    file, model = loaded(of)
+    logits = said(model)
     stored = [entry[1:] for entry in file.metadata if entry[0] == "stored"]
     golden = {
-        "source": f"make.py, torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}",
         "metadata": [entry for entry in file.metadata if entry[0] != "stored"],
         "tensors": file.tensors,
         "stored": stored,
         "tokens": TOKENS,
-        "logits": {str(row): [round(float(number), 5) for number in logits[row]] for row in ROWS},
+        "logits": rows(logits),
     }
-    with open(os.path.join(HERE, f"{name}.json"), "w") as output:
-        fields = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in golden.items()]
-        output.write("{\n" + ",\n".join(fields) + "\n}\n")
+    save(name, golden)
     print(name, "spread", round(float(logits.std()), 3))
     if name.startswith("gemma"):
         print(name, "moved by a GELU of 16 bits", round(moved_by_table(model, logits), 5))
+
+
+def adapter(name, config, modules, model):
+    """A LoRA adapter of some of a model's modules, in PEFT's words, and what the model says with it."""
+    rank, alpha = config["r"], config["lora_alpha"]
+    scale = alpha / math.sqrt(rank) if config["use_rslora"] else alpha / rank
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    tensors = []
+    for layer in range(model.config.num_hidden_layers):
+        for module in modules:
+            module = f"model.layers.{layer}.{module}"
+            weight = model.get_submodule(module).weight
+            sides = []
+            for side, shape in (("A", (rank, weight.shape[1])), ("B", (weight.shape[0], rank))):
+                key = f"base_model.model.{module}.lora_{side}.weight"
+                spread = 3.0 / math.sqrt(shape[1]) if side == "A" else 1.0 / math.sqrt(rank)
+                tensors.append([key, shape, spread])
+                sides.append(torch.from_numpy(drawn(f"{name}/{key}", math.prod(shape), 0.0, spread).reshape(shape)))
+            with torch.no_grad():
+                weight += scale * (sides[1] @ sides[0])
+    logits = said(model)
+    model.load_state_dict(before)
+    moved = float(np.abs(logits - said(model))[ROWS].max())
+    print(name, "moves a logit by up to", round(moved, 3))
+    return {"name": name, "config": config, "tensors": tensors, "logits": rows(logits)}
+
+
+def adapters(of):
+    """One of all matrices, and one of some whose scale is the root of its rank's."""
+    _, model = loaded(of)
+    fused = of is phi3
+    attention = ["self_attn.qkv_proj"] if fused else [f"self_attn.{name}_proj" for name in "qkv"]
+    inside = ["mlp.gate_up_proj"] if fused else ["mlp.gate_proj", "mlp.up_proj"]
+    every = attention + ["self_attn.o_proj"] + inside + ["mlp.down_proj"]
+    some = attention + ["mlp.down_proj"]
+
+    def config(r, alpha, rslora):
+        return {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": r, "lora_alpha": alpha, "use_rslora": rslora,
+                "bias": "none", "use_dora": False, "modules_to_save": None, "rank_pattern": {}, "alpha_pattern": {},
+                "fan_in_fan_out": False, "init_lora_weights": True}
+
+    told = [adapter("one", config(4, 8, False), every, model), adapter("two", config(2, 3, True), some, model)]
+    save(f"adapter_{of.__name__}", {"base": of.__name__, "adapters": told})
 
 
 if __name__ == "__main__":
     torch.manual_seed(0)
     for of in (llama, llama_3_2, deepseek_coder, mistral, mixtral, smollm3, qwen2, qwen3, gemma2, gemma3, phi2, phi3):
         make(of.__name__, of)
+    for of in (llama, smollm3, qwen2, qwen3, gemma2, phi3):
+        adapters(of)

@@ -15,6 +15,8 @@ pub struct Shape {
     pub width: u64,
     /// Tokens it was trained to look back on.
     pub context: u64,
+    /// Query heads of each layer.
+    pub heads: Vec<u64>,
     /// Key and value heads of each layer.
     pub kv_heads: Vec<u64>,
     /// Numbers in a key.
@@ -84,6 +86,7 @@ impl Shape {
             blocks,
             width,
             context,
+            heads,
             kv_heads,
             key_width,
             value_width,

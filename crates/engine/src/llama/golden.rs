@@ -1,14 +1,18 @@
 //! Does a model of each architecture say here what it says in Hugging Face transformers? The golden values, and the script
 //! that made them, are in `golden/`. Keys and values in 32 bits, no flash attention.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::Value as Json;
 
 use super::Llama;
+use super::tests::{a_text, run};
+use crate::adapter::tests::write_peft;
 use crate::gguf::Value;
 use crate::gguf::write::{Stored, write};
-use crate::protocol::{HELLO, Load};
+use crate::protocol::{Generate, HELLO, Load, Order, Prompt, Report, Score};
 use crate::tiny::vocabulary;
-use crate::work::{Network, Piece, Sequence, Token};
+use crate::work::{Network, Piece, Scheduler, Sequence, Token};
 
 /// How far a logit may be from transformers'. They spread by about 1.
 const TOLERANCE: f32 = 1e-3;
@@ -68,7 +72,13 @@ fn model(golden: &Json) -> (Vec<(String, Value)>, Vec<Stored>) {
 }
 
 /// What is said after some of the tokens: in one batch, and in two whose second goes on from a copy of the first.
-fn said(llama: &mut Llama, tokens: &[Token], rows: &[usize], cut: usize) -> Vec<Vec<f32>> {
+fn said(
+    llama: &mut Llama,
+    adapter: Option<u32>,
+    tokens: &[Token],
+    rows: &[usize],
+    cut: usize,
+) -> Vec<Vec<f32>> {
     let mut said = Vec::new();
     let piece = |place: usize, sequence: Sequence| Piece {
         token: tokens[place],
@@ -81,38 +91,81 @@ fn said(llama: &mut Llama, tokens: &[Token], rows: &[usize], cut: usize) -> Vec<
         (0..cut).map(|place| piece(place, 0)).collect(),
         (cut..tokens.len()).map(|place| piece(place, 1)).collect(),
     );
-    llama.compute(&first, &mut hear).unwrap();
+    llama.compute(&first, adapter, &mut hear).unwrap();
     if !second.is_empty() {
         llama.fork(0, 1).unwrap();
-        llama.compute(&second, &mut hear).unwrap();
+        llama.compute(&second, adapter, &mut hear).unwrap();
     }
     llama.forget(0).unwrap();
     llama.forget(1).unwrap();
     said
 }
 
-fn check(golden: &str, tolerance: f32) {
-    let golden: Json = serde_json::from_str(golden).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("model.gguf");
-    let (metadata, tensors) = model(&golden);
+/// A model with adapters that lie in `folder`.
+fn load(golden: &Json, folder: &Path, adapters: Vec<PathBuf>) -> Llama {
+    let file = folder.join("model.gguf");
+    let (metadata, tensors) = model(golden);
     write(std::fs::File::create(&file).unwrap(), &metadata, &tensors).unwrap();
-    let wanted =
-        Load { hello: HELLO.to_owned(), file, context: 256, threads: 1, waiting: 1, adapters: vec![] };
-    let mut llama = Llama::load_as(&wanted, 1, true).unwrap();
-    let tokens =
-        numbers(&golden["tokens"], |token| token.as_i64().and_then(|token| Token::try_from(token).ok()));
-    let expected = golden["logits"].as_object().unwrap();
+    let wanted = Load { hello: HELLO.to_owned(), file, context: 256, threads: 1, waiting: 1, adapters };
+    Llama::load_as(&wanted, 1, true).unwrap()
+}
+
+/// Whether a model says what was expected after some tokens, however they are cut in two.
+fn compare(llama: &mut Llama, adapter: Option<u32>, tokens: &[Token], expected: &Json, tolerance: f32) {
+    let expected = expected.as_object().unwrap();
     let rows: Vec<usize> = expected.keys().map(|row| row.parse().unwrap()).collect();
     for cut in [tokens.len(), 5, 20] {
-        let said = said(&mut llama, &tokens, &rows, cut);
+        let said = said(llama, adapter, tokens, &rows, cut);
         assert_eq!(said.len(), rows.len());
         for ((row, expected), said) in expected.iter().zip(said) {
             let expected = numbers(expected, float);
             assert_eq!(said.len(), expected.len());
             let furthest = said.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(furthest < tolerance, "after token {row}, cut at {cut}: {furthest}");
+            assert!(furthest < tolerance, "{adapter:?} after token {row}, cut at {cut}: {furthest}");
         }
+    }
+}
+
+fn tokens(golden: &Json) -> Vec<Token> {
+    numbers(&golden["tokens"], |token| token.as_i64().and_then(|token| Token::try_from(token).ok()))
+}
+
+fn check(golden: &str, tolerance: f32) {
+    let golden: Json = serde_json::from_str(golden).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut llama = load(&golden, folder.path(), vec![]);
+    compare(&mut llama, None, &tokens(&golden), &golden["logits"], tolerance);
+}
+
+/// A model with the adapters that a golden file describes, as PEFT writes them.
+fn adapted(golden: &Json, base: &Json) -> Llama {
+    let folder = tempfile::tempdir().unwrap();
+    let told = golden["adapters"].as_array().unwrap();
+    let written = told.iter().map(|told| {
+        let name = told["name"].as_str().unwrap();
+        let tensor = |tensor: &Json| {
+            let key = tensor[0].as_str().unwrap();
+            let sizes: Vec<usize> = numbers(&tensor[1], |size| size.as_u64().map(|size| size as usize));
+            let count = sizes.iter().product::<usize>() as u64;
+            (key.to_owned(), sizes, drawn(&format!("{name}/{key}"), count, 0.0, tensor[2].as_f64().unwrap()))
+        };
+        let tensors: Vec<_> = told["tensors"].as_array().unwrap().iter().map(tensor).collect();
+        let own = folder.path().join(name);
+        write_peft(&own, &told["config"], &tensors);
+        own
+    });
+    load(base, folder.path(), written.collect())
+}
+
+/// The same with each of two adapters and without one, in turns.
+fn check_adapters(golden: &str, base: &str, tolerance: f32) {
+    let [golden, base]: [Json; 2] = [golden, base].map(|text| serde_json::from_str(text).unwrap());
+    let mut llama = adapted(&golden, &base);
+    let (told, tokens) = (&golden["adapters"], tokens(&base));
+    for _ in 0..2 {
+        compare(&mut llama, Some(0), &tokens, &told[0]["logits"], tolerance);
+        compare(&mut llama, None, &tokens, &base["logits"], tolerance);
+        compare(&mut llama, Some(1), &tokens, &told[1]["logits"], tolerance);
     }
 }
 
@@ -140,4 +193,71 @@ golden! {
     gemma3 within TOLERANCE_OF_GELU
     phi2 within TOLERANCE
     phi3 within TOLERANCE
+}
+
+#[test]
+fn adapters_in_one_schedule_answer_each_as_it_does_alone() {
+    let [golden, base] =
+        [include_str!("../../golden/adapter_llama.json"), include_str!("../../golden/llama.json")];
+    let [golden, base] = [golden, base].map(|text| serde_json::from_str(text).unwrap());
+    let mut scheduler = Scheduler::new(adapted(&golden, &base), 16);
+    let orders = |number: u64| {
+        let adapter = number.checked_sub(1).map(|adapter| adapter as u32);
+        let labels = [" lost", " stolen", " late"].map(str::to_owned).to_vec();
+        let (before, after) = ("Which label? ".to_owned(), "\nLabel:".to_owned());
+        let score = Score { id: number, prompt: number, text: "my card".to_owned(), within_ms: 60_000 };
+        let generate = Generate { id: 10 + number, adapter, most_tokens: 12, likeliest: 1, ..a_text() };
+        let prompt = Prompt { prompt: number, before, after, labels, adapter };
+        [Order::Prompt(prompt), Order::Score(score), Order::Generate(generate)]
+    };
+    // The scores, and each written token's log-probability; the tokens as they stand.
+    let told = |reports: &[Report], number: u64| -> (Vec<f32>, Vec<Vec<u8>>) {
+        let (mut numbers, mut texts) = (Vec::new(), Vec::new());
+        for report in reports {
+            match report {
+                Report::Scored(scored) if scored.id == number => numbers.extend(&scored.log_likelihoods),
+                Report::Ended { id, written, .. } if *id == 10 + number => {
+                    texts = written.iter().map(|token| token.text.clone()).collect();
+                    numbers.extend(written.iter().map(|token| token.log_probability));
+                }
+                _ => {}
+            }
+        }
+        numbers.sort_by(f32::total_cmp);
+        (numbers, texts)
+    };
+    let alone = [0, 1, 2].map(|number| told(&run(&mut scheduler, orders(number).to_vec()), number));
+    let reports = run(&mut scheduler, [orders(0), orders(1), orders(2)].concat());
+    let furthest = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    for number in [0, 1, 2] {
+        let (numbers, texts) = told(&reports, number);
+        let (alone, alone_texts) = &alone[number as usize];
+        assert_eq!((numbers.len(), &texts), (alone.len(), alone_texts));
+        assert!(!texts.is_empty() && furthest(&numbers, alone) < TOLERANCE, "{numbers:?} and {alone:?}");
+    }
+    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+        assert!(furthest(&alone[one].0, &alone[other].0) > 0.1, "{one} and {other} say the same");
+    }
+}
+
+macro_rules! adapters {
+    ($($name:ident of $base:ident within $tolerance:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let golden = include_str!(concat!("../../golden/", stringify!($name), ".json"));
+                let base = include_str!(concat!("../../golden/", stringify!($base), ".json"));
+                check_adapters(golden, base, $tolerance);
+            }
+        )*
+    };
+}
+
+adapters! {
+    adapter_llama of llama within TOLERANCE
+    adapter_smollm3 of smollm3 within TOLERANCE
+    adapter_qwen2 of qwen2 within TOLERANCE
+    adapter_qwen3 of qwen3 within TOLERANCE
+    adapter_gemma2 of gemma2 within TOLERANCE_OF_GELU
+    adapter_phi3 of phi3 within TOLERANCE
 }

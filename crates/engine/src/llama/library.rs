@@ -2,7 +2,7 @@
 //! process at what it doesn't expect, so everything is checked here before it is handed over.
 
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::ptr::{NonNull, null_mut};
 use std::sync::{Mutex, PoisonError};
 
@@ -17,6 +17,9 @@ const MOST_WORDS: usize = 4;
 pub struct Library {
     context: NonNull<sys::llama_context>,
     vocab: *const sys::llama_vocab,
+    adapters: Vec<NonNull<sys::llama_adapter_lora>>,
+    /// The one that batches are computed with.
+    adapter: Option<u32>,
     memory: sys::llama_memory_t,
     settings: Settings,
     tokens: Token,
@@ -44,13 +47,12 @@ pub struct Settings {
 }
 
 impl Library {
-    /// Loads a model, its weights mapped into memory.
+    /// Loads a model, its weights mapped into memory, and adapters that were held against it.
     ///
     /// # Errors
     /// A sentence that goes on from the file's name.
-    pub fn load(file: &Path, settings: Settings) -> Result<Self, String> {
-        let path = file.to_str().and_then(|path| CString::new(path).ok());
-        let path = path.ok_or("has a name that is no text")?;
+    pub fn load(file: &Path, adapters: &[PathBuf], settings: Settings) -> Result<Self, String> {
+        let path = c_path(file)?;
         // SAFETY: both may be called at any time, and the listener is a function that lives forever.
         unsafe {
             sys::llama_log_set(Some(listen), null_mut());
@@ -74,6 +76,10 @@ impl Library {
                 "can't be run: only models that decode, and that remember by attention alone, are".to_owned()
             );
         }
+        // Before its context, which has to know how much more there is to compute.
+        let adapters: Result<Vec<_>, String> =
+            adapters.iter().map(|file| load_adapter(model, file)).collect();
+        let adapters = adapters?;
         // SAFETY: the model lives as long as the process, and so do its context, its vocabulary and its memory.
         unsafe {
             let context = sys::llama_init_from_model(model.as_ptr(), settings.params());
@@ -84,6 +90,8 @@ impl Library {
             Ok(Self {
                 context,
                 vocab,
+                adapters,
+                adapter: None,
                 memory: sys::llama_get_memory(context.as_ptr()),
                 settings: Settings { context: sys::llama_n_ctx(context.as_ptr()), ..settings },
                 tokens: sys::llama_vocab_n_tokens(vocab),
@@ -100,6 +108,44 @@ impl Library {
     /// Tokens that one sequence can look back on.
     pub fn reach(&self) -> usize {
         self.trained_context.min(self.settings.context as usize)
+    }
+
+    /// Adapters there are.
+    pub fn adapters(&self) -> u32 {
+        self.adapters.len() as u32
+    }
+
+    /// Lets the batches to come be computed with an adapter, or with none.
+    ///
+    /// # Errors
+    /// There is none of that number.
+    pub fn adapt(&mut self, adapter: Option<u32>) -> Result<(), String> {
+        if adapter == self.adapter {
+            return Ok(());
+        }
+        let mut wanted: Vec<*mut sys::llama_adapter_lora> = Vec::new();
+        if let Some(adapter) = adapter {
+            let own = self.adapters.get(adapter as usize);
+            let own =
+                own.ok_or_else(|| format!("adapter {adapter}, and there are {}", self.adapters.len()))?;
+            wanted.push(own.as_ptr());
+        }
+        let mut scales = vec![1.0_f32; wanted.len()];
+        // SAFETY: both lists have as many places as is said, and what they name lives as long as the process.
+        let code = unsafe {
+            let context = self.context.as_ptr();
+            sys::llama_set_adapters_lora(context, wanted.as_mut_ptr(), wanted.len(), scales.as_mut_ptr())
+        };
+        if code != 0 {
+            return Err(format!("llama.cpp can't use adapter {adapter:?} ({code})"));
+        }
+        self.adapter = adapter;
+        Ok(())
+    }
+
+    /// Tokens there are.
+    pub fn vocabulary(&self) -> usize {
+        usize::try_from(self.tokens).unwrap_or(0)
     }
 
     /// A text's tokens; none of a text that is longer than any request.
@@ -235,7 +281,7 @@ impl Library {
         unsafe {
             let logits =
                 NonNull::new(sys::llama_get_logits_ith(self.context.as_ptr(), place)).ok_or_else(none)?;
-            Ok(std::slice::from_raw_parts(logits.as_ptr(), self.tokens.max(0) as usize))
+            Ok(std::slice::from_raw_parts(logits.as_ptr(), self.vocabulary()))
         }
     }
 
@@ -271,6 +317,23 @@ impl Library {
         }
         Ok(())
     }
+}
+
+/// Loads one adapter. The file has been held against the model's.
+fn load_adapter(
+    model: NonNull<sys::llama_model>,
+    file: &Path,
+) -> Result<NonNull<sys::llama_adapter_lora>, String> {
+    let path = c_path(file)?;
+    // SAFETY: the path ends with a 0; the model lives as long as the process, and so does the adapter.
+    let adapter = unsafe { sys::llama_adapter_lora_init(model.as_ptr(), path.as_ptr()) };
+    NonNull::new(adapter)
+        .ok_or_else(|| format!("can't have the adapter {}: {}", file.display(), last_words()))
+}
+
+fn c_path(file: &Path) -> Result<CString, String> {
+    let path = file.to_str().and_then(|path| CString::new(path).ok());
+    path.ok_or_else(|| "has a name that is no text".to_owned())
 }
 
 impl Settings {

@@ -6,8 +6,10 @@ mod library;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
+use crate::adapter::Adapter;
 use crate::gguf::{Gguf, Shape};
 use crate::protocol::{HELLO, Load, Loaded};
 use crate::work::{Network, Piece, Sequence, Token};
@@ -52,9 +54,13 @@ impl Llama {
         let told = |why: String| format!("{} {why}", wanted.file.display());
         let file = Gguf::open(&wanted.file).map_err(|error| told(error.to_string()))?;
         Shape::of(&file).map_err(|error| told(error.to_string()))?;
-        if let Some(adapter) = wanted.adapters.first() {
-            return Err(format!("{} can't be run: this engine has no adapters yet", adapter.display()));
-        }
+        let adapters: Result<Vec<Adapter>, String> = wanted
+            .adapters
+            .iter()
+            .map(|path| Adapter::open(path, &file).map_err(|error| format!("{} {error}", path.display())))
+            .collect();
+        let adapters = adapters?;
+        let files: Vec<PathBuf> = adapters.iter().map(|adapter| adapter.file().to_owned()).collect();
         let settings = Settings {
             context: wanted.context,
             batch: BATCH,
@@ -63,7 +69,7 @@ impl Llama {
             threads,
             exact,
         };
-        let library = Library::load(&wanted.file, settings).map_err(told)?;
+        let library = Library::load(&wanted.file, &files, settings).map_err(told)?;
         let ends_with = library.ends_with();
         Ok(Self { library, ends_with })
     }
@@ -90,6 +96,14 @@ impl Network for Llama {
         SEQUENCES
     }
 
+    fn adapters(&self) -> u32 {
+        self.library.adapters()
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.library.vocabulary()
+    }
+
     fn tokens(&self, text: &str, begins: bool, special: bool) -> Vec<Token> {
         let mut tokens = self.library.tokens(text, begins, special);
         if begins && self.ends_with.is_some() && tokens.last().copied() == self.ends_with {
@@ -114,7 +128,13 @@ impl Network for Llama {
         self.library.forget(sequence)
     }
 
-    fn compute(&mut self, batch: &[Piece], row: &mut dyn FnMut(usize, &[f32])) -> Result<(), String> {
+    fn compute(
+        &mut self,
+        batch: &[Piece],
+        adapter: Option<u32>,
+        row: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<(), String> {
+        self.library.adapt(adapter)?;
         self.library.compute(batch)?;
         for (place, _) in batch.iter().enumerate().filter(|(_, piece)| piece.wanted) {
             row(place, self.library.logits(place)?);

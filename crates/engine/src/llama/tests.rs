@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use super::Llama;
-use crate::protocol::{End, Generate, HELLO, Load, Order, Prompt, Refusal, Report, Sampling, Score};
+use crate::protocol::{
+    Constraint, End, Generate, HELLO, Load, Order, Prompt, Refusal, Report, Sampling, Score,
+};
 use crate::tiny::{Knowing, Tiny};
 use crate::work::{Network, Piece, Scheduler};
 
@@ -32,7 +34,7 @@ fn knowing() -> Llama {
 }
 
 /// Everything that is said until there is nothing left to do.
-fn run(scheduler: &mut Scheduler<Llama>, orders: Vec<Order>) -> Vec<Report> {
+pub(super) fn run(scheduler: &mut Scheduler<Llama>, orders: Vec<Order>) -> Vec<Report> {
     let mut reports = Vec::new();
     for order in orders {
         scheduler.take(order, Instant::now(), &mut |report| reports.push(report));
@@ -87,7 +89,7 @@ fn scores_are_the_same_alone_and_among_others() {
 }
 
 /// Something to go on from.
-fn a_text() -> Generate {
+pub(super) fn a_text() -> Generate {
     Generate {
         id: 0,
         prompt: None,
@@ -125,6 +127,41 @@ fn a_text_is_written_and_the_same_seed_writes_the_same() {
 }
 
 #[test]
+fn an_answer_under_a_schema_is_valid_whatever_the_model_knows() {
+    let schema = r#"{
+        "type": "object", "additionalProperties": false, "required": ["card", "count"],
+        "properties": {"card": {"enum": ["the card", "Karte"]}, "count": {"type": "integer", "maximum": 99, "minimum": 0}}
+    }"#;
+    let order = |id| Generate {
+        id,
+        sampling: Sampling { temperature: 1.0, top_p: 1.0, seed: id },
+        constraint: Some(Constraint::JsonSchema(schema.to_owned())),
+        most_tokens: 60,
+        ..a_text()
+    };
+    let mut scheduler = Scheduler::new(tiny(), 16);
+    let reports = run(&mut scheduler, (0..5).map(|id| Order::Generate(order(id))).collect());
+    for wanted in 0..5 {
+        let text: String = reports
+            .iter()
+            .filter_map(|report| match report {
+                Report::Text { id, text } if *id == wanted => Some(text.as_str()),
+                _ => None,
+            })
+            .collect();
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(["the card", "Karte"].map(Some).contains(&answer["card"].as_str()), "{text}");
+        assert!(answer["count"].as_u64().is_some_and(|count| count < 100), "{text}");
+        let ended = reports.iter().find_map(|report| match report {
+            Report::Ended { id, end, written, .. } if *id == wanted => Some((*end, written)),
+            _ => None,
+        });
+        let (end, written) = ended.unwrap();
+        assert_eq!((end, written.iter().map(|token| token.bytes as usize).sum()), (End::Model, text.len()));
+    }
+}
+
+#[test]
 fn what_would_abort_is_refused() {
     let mut llama = tiny();
     let piece = Piece { token: 5, position: 0, sequences: vec![0], wanted: true };
@@ -137,12 +174,14 @@ fn what_would_abort_is_refused() {
         (vec![Piece { sequences: vec![], ..piece.clone() }], "no sequence"),
         (vec![Piece { sequences: vec![500], ..piece.clone() }], "sequence 500"),
     ] {
-        let error = llama.compute(&batch, &mut |_, _| ()).unwrap_err();
+        let error = llama.compute(&batch, None, &mut |_, _| ()).unwrap_err();
         assert!(error.contains(why), "{error}");
     }
     assert!(llama.fork(0, 500).is_err() && llama.forget(500).is_err());
     assert_eq!((llama.bytes(-3), llama.is_end(1 << 20)), (Vec::new(), false));
-    llama.compute(&[piece], &mut |_, logits| assert_eq!(logits.len(), 320)).unwrap();
+    let error = llama.compute(std::slice::from_ref(&piece), Some(0), &mut |_, _| ()).unwrap_err();
+    assert_eq!(error, "adapter 0, and there are 0");
+    llama.compute(&[piece], None, &mut |_, logits| assert_eq!(logits.len(), 320)).unwrap();
 }
 
 #[test]
@@ -166,6 +205,22 @@ fn tokens_and_their_bytes_are_the_text() {
     assert_eq!(llama.tokens("a", true, false)[0], 1, "the beginning has a token of its own");
     assert!(llama.tokens("</s>", false, true).contains(&2));
     assert!(!llama.tokens("</s>", false, false).contains(&2), "not from a stranger");
+}
+
+#[test]
+fn an_adapter_that_doesnt_fit_is_refused_before_llama_cpp_sees_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.gguf");
+    Tiny::SMALLEST.write(&file, 3).unwrap();
+    let error =
+        Llama::load(&Load { adapters: vec![file.clone()], ..load(file.clone()) }).map(|_| ()).unwrap_err();
+    assert!(
+        error.contains("model.gguf doesn't fit the model: `general.type` is ``, and should be `adapter`"),
+        "{error}"
+    );
+    let none = folder.path().join("none.gguf");
+    let error = Llama::load(&Load { adapters: vec![none], ..load(file) }).map(|_| ()).unwrap_err();
+    assert!(error.contains("none.gguf can't be read: No such file"), "{error}");
 }
 
 #[test]

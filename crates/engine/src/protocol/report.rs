@@ -100,7 +100,7 @@ pub struct Written {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
-    /// The model said so.
+    /// The model said so, or the constraint leaves nothing to be added.
     Model,
     /// A stop string came.
     Stop,

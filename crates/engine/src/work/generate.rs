@@ -1,9 +1,12 @@
 //! What follows a text? A token is drawn, becomes the next piece, and so on until something ends it.
 
+use super::constrain::Grammar;
 use super::network::{Network, Piece, Sequence, Token};
 use super::sample::{Outlook, draw};
 use super::speech::Speech;
 use crate::protocol::{End, Generate, MOST_LIKELIEST, Report, Sampling, Written};
+
+const NO_NUMBERS: &str = "the model's numbers are infinite or none";
 
 /// One answer that is being written.
 pub struct Writing {
@@ -21,6 +24,7 @@ pub struct Writing {
     random: fastrand::Rng,
     /// Likeliest tokens that are told at each place.
     likeliest: usize,
+    grammar: Option<Grammar>,
     speech: Speech,
     written: Vec<Written>,
 }
@@ -34,6 +38,7 @@ impl Writing {
         text: &[Token],
         room: usize,
         sequence: Sequence,
+        grammar: Option<Grammar>,
     ) -> (Self, Vec<Piece>) {
         let read = text.len() as u32;
         let left = (room as u32).saturating_sub(read);
@@ -64,6 +69,7 @@ impl Writing {
             sampling: order.sampling,
             random: fastrand::Rng::with_seed(order.sampling.seed),
             likeliest: usize::from(order.likeliest.min(MOST_LIKELIEST)),
+            grammar,
             speech: Speech::new(&order.stop),
             written: Vec::new(),
         };
@@ -78,18 +84,17 @@ impl Writing {
     /// Draws the next token: what to say, and what to compute; nothing where it has ended.
     ///
     /// # Errors
-    /// The logits are no numbers.
+    /// The logits are no numbers, or the constraint can't be followed.
     pub fn hear(
         &mut self,
         logits: &[f32],
         network: &impl Network,
     ) -> Result<(Vec<Report>, Option<Piece>), String> {
-        const NO_NUMBERS: &str = "the model's numbers are infinite or none";
         let outlook = Outlook::of(logits).ok_or(NO_NUMBERS)?;
         if self.most == 0 {
             return Ok((self.end(self.at_most, String::new()), None));
         }
-        let token = draw(logits, &self.sampling, &mut self.random).ok_or(NO_NUMBERS)?;
+        let (token, is_whole) = self.draw(logits)?;
         let is_end = network.is_end(token);
         let bytes = if is_end { Vec::new() } else { network.bytes(token) };
         self.written.push(self.told(token, &bytes, outlook, network));
@@ -101,6 +106,10 @@ impl Writing {
         if stopped {
             return Ok((self.end(End::Stop, shown), None));
         }
+        if is_whole {
+            let rest = self.speech.finish();
+            return Ok((self.end(End::Model, shown + &rest), None));
+        }
         if self.written.len() as u32 >= self.most {
             let rest = self.speech.finish();
             return Ok((self.end(self.at_most, shown + &rest), None));
@@ -108,6 +117,17 @@ impl Writing {
         let piece = Piece { token, position: self.length, sequences: vec![self.sequence], wanted: true };
         self.length += 1;
         Ok((self.say(shown), Some(piece)))
+    }
+
+    /// A token that the constraint allows; the second is whether the answer is whole with it, and nothing can follow.
+    fn draw(&mut self, logits: &[f32]) -> Result<(Token, bool), String> {
+        let Some(grammar) = &mut self.grammar else {
+            return Ok((draw(logits, &self.sampling, &mut self.random).ok_or(NO_NUMBERS)?, false));
+        };
+        let mut allowed = logits.to_vec();
+        grammar.rule_out(&mut allowed)?;
+        let token = draw(&allowed, &self.sampling, &mut self.random).ok_or(NO_NUMBERS)?;
+        Ok((token, grammar.take(token)?))
     }
 
     /// What is told of a token that was taken.

@@ -7,10 +7,12 @@
 //! | What is the same for many texts? | `prompt.rs` |
 //! | How well does each label fit? | `score.rs` |
 //! | What follows a text? | `generate.rs`, `sample.rs`, `speech.rs` |
+//! | What keeps an answer to its schema? | `constrain.rs` |
 //! | How do orders come in, and reports go out? | `serve.rs` |
 //!
 //! All of it is Rust that knows nothing of llama.cpp, and is tested over a network that can be reckoned by hand.
 
+mod constrain;
 mod generate;
 mod network;
 mod prompt;

@@ -38,6 +38,12 @@ pub trait Network {
     /// Sequences there are: 0 and up.
     fn sequences(&self) -> Sequence;
 
+    /// Adapters there are: 0 and up.
+    fn adapters(&self) -> u32;
+
+    /// Tokens there are: 0 and up.
+    fn vocabulary(&self) -> usize;
+
     /// A text's tokens. `begins`: it stands at the very beginning. `special`: the words that the vocabulary keeps for
     /// itself are read as such, which no text of a stranger may be.
     fn tokens(&self, text: &str, begins: bool, special: bool) -> Vec<Token>;
@@ -60,10 +66,15 @@ pub trait Network {
     /// In a sentence.
     fn forget(&mut self, sequence: Sequence) -> Result<(), String>;
 
-    /// Computes a batch, and gives each wanted piece's place in it with a number for each token that may follow: the
+    /// Computes a batch with one adapter or none, and gives each wanted piece's place in it with a number for each token that may follow: the
     /// logarithm of how likely it is, but for a constant.
     ///
     /// # Errors
     /// In a sentence; then none of the batch is remembered.
-    fn compute(&mut self, batch: &[Piece], row: &mut dyn FnMut(usize, &[f32])) -> Result<(), String>;
+    fn compute(
+        &mut self,
+        batch: &[Piece],
+        adapter: Option<u32>,
+        row: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<(), String>;
 }

@@ -20,6 +20,8 @@ pub struct Prepared {
     pub labels: Vec<Vec<Token>>,
     /// The labels of more than one token, by their beginnings.
     pub groups: Vec<Group>,
+    /// The adapter that reads it, and whatever goes on from it.
+    pub adapter: Option<u32>,
 }
 
 /// Up to [`TOGETHER`] labels.
@@ -48,6 +50,7 @@ impl Prepared {
     /// # Errors
     /// Why no text can be asked about with it.
     pub fn of(prompt: &Prompt, network: &impl Network) -> Result<Self, Refusal> {
+        check_adapter(prompt.adapter, network)?;
         let before = network.tokens(&prompt.before, true, true);
         if before.is_empty() {
             return Err(Refusal::Bad("nothing stands before the text".to_owned()));
@@ -69,7 +72,7 @@ impl Prepared {
         }
         let long: Vec<usize> = (0..labels.len()).filter(|label| labels[*label].len() > 1).collect();
         let groups = long.chunks(TOGETHER).map(|group| Group::of(group, &labels)).collect();
-        Ok(Self { before, after, before_labels, labels, groups })
+        Ok(Self { before, after, before_labels, labels, groups, adapter: prompt.adapter })
     }
 
     /// Tokens that labels need to be remembered at a time, at most.
@@ -111,6 +114,20 @@ impl Group {
             }
         }
         Self { labels: group.to_vec(), beginnings }
+    }
+}
+
+/// Whether a network has an adapter.
+///
+/// # Errors
+/// It has not.
+pub fn check_adapter(adapter: Option<u32>, network: &impl Network) -> Result<(), Refusal> {
+    let count = network.adapters();
+    match adapter.filter(|adapter| *adapter >= count) {
+        Some(adapter) => {
+            Err(Refusal::Bad(format!("there is no adapter {adapter}: {count} were loaded, named from 0")))
+        }
+        None => Ok(()),
     }
 }
 

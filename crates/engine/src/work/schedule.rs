@@ -1,25 +1,34 @@
 //! Whose turn is it, and is there room? Requests wait in line until there is room for all that they may need; those at work
-//! share each batch evenly, so that a long one doesn't hold up the short ones.
+//! share each batch evenly, so that a long one doesn't hold up the short ones. A batch has one adapter or none: these take turns.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::constrain::{Constraints, Grammar};
 use super::generate::Writing;
 use super::network::{Network, Piece, Sequence};
-use super::prompt::Prepared;
+use super::prompt::{Prepared, check_adapter};
 use super::score::{Next, Scoring};
-use crate::protocol::{Generate, Order, Refusal, Report, Score};
+use crate::protocol::{Constraint, Generate, Order, Refusal, Report, Score};
+
+/// Batches in a row with one adapter, where others wait: after a change llama.cpp lays out its memory anew.
+const BATCHES_IN_A_ROW: u32 = 4;
 
 /// Everything that one network is asked.
 pub struct Scheduler<N> {
     network: N,
+    /// Made when the first answer needs it: reading the vocabulary takes a moment.
+    constraints: Option<Constraints>,
     prompts: BTreeMap<u64, Kept>,
     waiting: VecDeque<Waiting>,
     most_waiting: usize,
     jobs: Vec<Job>,
     /// Who is first in the next batch.
     turn: usize,
+    /// Which adapter the last batch had, and how many more it may have while others wait.
+    adapter: (Option<u32>, u32),
     free: Vec<Sequence>,
     /// Counts up whenever a prompt is used: the least was used longest ago.
     clock: u64,
@@ -61,6 +70,7 @@ struct Job {
     room: usize,
     /// The prompt it goes on from.
     prompt: Option<u64>,
+    adapter: Option<u32>,
     ended: bool,
 }
 
@@ -90,7 +100,8 @@ impl<N: Network> Scheduler<N> {
     pub fn new(network: N, most_waiting: usize) -> Self {
         let free = (0..network.sequences()).rev().collect();
         let (prompts, waiting, jobs) = (BTreeMap::new(), VecDeque::new(), Vec::new());
-        Self { network, prompts, waiting, most_waiting, jobs, turn: 0, free, clock: 0 }
+        let (constraints, adapter) = (None, (None, 0));
+        Self { network, constraints, prompts, waiting, most_waiting, jobs, turn: 0, adapter, free, clock: 0 }
     }
 
     /// What it works with.
@@ -143,14 +154,12 @@ impl<N: Network> Scheduler<N> {
     pub fn step(&mut self, now: impl Fn() -> Instant, say: &mut dyn FnMut(Report)) -> Result<(), String> {
         self.drop_late(now(), say)?;
         self.admit(&now, say)?;
-        let (batch, owners) = self.next_batch();
-        if batch.is_empty() {
-            return Ok(());
-        }
+        let Some(adapter) = self.next_adapter() else { return Ok(()) };
+        let (batch, owners) = self.next_batch(adapter);
         let mut rows: Vec<(usize, Heard)> = Vec::new();
         let (network, jobs) = (&mut self.network, &mut self.jobs);
         // The network is busy while it hands out rows, and a writing asks it what tokens mean: rows are kept for those.
-        network.compute(&batch, &mut |place, logits| {
+        network.compute(&batch, adapter, &mut |place, logits| {
             let owner = owners[place];
             let heard = match &mut jobs[owner].kind {
                 Kind::Score(scoring) => Heard::Next(scoring.hear(logits)),
@@ -277,9 +286,10 @@ impl<N: Network> Scheduler<N> {
         let Some(from) = self.remember(score.prompt, now, say)? else { return Ok(Begun::NotYet) };
         let sequences: Vec<Sequence> = (0..needed).filter_map(|_| self.free.pop()).collect();
         self.network.fork(from, sequences[0])?;
+        let adapter = prompt.adapter;
         let (scoring, pieces) = Scoring::begin(score.id, prompt, &text, sequences);
-        let (kind, prompt) = (Kind::Score(scoring), Some(score.prompt));
-        self.jobs.push(Job { id: score.id, until, kind, pending: pieces.into(), room, prompt, ended: false });
+        let (kind, prompt, pending) = (Kind::Score(scoring), Some(score.prompt), pieces.into());
+        self.jobs.push(Job { id: score.id, until, kind, pending, room, prompt, adapter, ended: false });
         Ok(Begun::Yes)
     }
 
@@ -290,9 +300,6 @@ impl<N: Network> Scheduler<N> {
         now: &impl Fn() -> Instant,
         say: &mut dyn FnMut(Report),
     ) -> Result<Begun, String> {
-        if let Some(why) = cant_yet(order) {
-            return Ok(Begun::Refused(why));
-        }
         let prompt = match order.prompt {
             Some(number) => match self.prompts.get(&number) {
                 Some(kept) => Some((number, kept.prompt.clone())),
@@ -300,6 +307,14 @@ impl<N: Network> Scheduler<N> {
             },
             None => None,
         };
+        let of_prompt = prompt.as_ref().map(|(_, prompt)| prompt.adapter);
+        let adapter = match agreed(of_prompt, order.adapter) {
+            Ok(adapter) => adapter,
+            Err(why) => return Ok(Begun::Refused(why)),
+        };
+        if let Err(why) = check_adapter(adapter, &self.network) {
+            return Ok(Begun::Refused(why));
+        }
         let text = match &prompt {
             Some((_, prompt)) => {
                 [self.network.tokens(&order.text, false, false), prompt.after.clone()].concat()
@@ -320,6 +335,10 @@ impl<N: Network> Scheduler<N> {
         if !self.make_room(room, 1, order.prompt)? {
             return Ok(Begun::NotYet);
         }
+        let grammar = match order.constraint.as_ref().map(|constraint| self.grammar(constraint)).transpose() {
+            Ok(grammar) => grammar,
+            Err(why) => return Ok(Begun::Refused(why)),
+        };
         let from = match order.prompt {
             Some(number) => self.remember(number, now, say)?,
             None => None,
@@ -328,10 +347,18 @@ impl<N: Network> Scheduler<N> {
         if let Some(from) = from {
             self.network.fork(from, sequence)?;
         }
-        let (writing, pieces) = Writing::begin(order, before as u32, &text, room, sequence);
-        let (kind, prompt) = (Kind::Generate(writing), order.prompt);
-        self.jobs.push(Job { id: order.id, until, kind, pending: pieces.into(), room, prompt, ended: false });
+        let (writing, pieces) = Writing::begin(order, before as u32, &text, room, sequence, grammar);
+        let (kind, prompt, pending) = (Kind::Generate(writing), order.prompt, pieces.into());
+        self.jobs.push(Job { id: order.id, until, kind, pending, room, prompt, adapter, ended: false });
         Ok(Begun::Yes)
+    }
+
+    fn grammar(&mut self, constraint: &Constraint) -> Result<Grammar, Refusal> {
+        let constraints = match &mut self.constraints {
+            Some(constraints) => constraints,
+            none => none.insert(Constraints::of(&self.network).map_err(Refusal::Failed)?),
+        };
+        constraints.begin(constraint)
     }
 
     /// Whether there is room for a request and for the prompt that it goes on from. Prompts that nobody is using make way,
@@ -393,7 +420,7 @@ impl<N: Network> Scheduler<N> {
         let pieces: Vec<Piece> = pieces.collect();
         let mut said = now();
         for batch in pieces.chunks(self.network.batch()) {
-            self.network.compute(batch, &mut |_, _| {})?;
+            self.network.compute(batch, kept.prompt.adapter, &mut |_, _| {})?;
             if now().duration_since(said) > Duration::from_millis(500) {
                 say(Report::Alive);
                 said = now();
@@ -403,20 +430,33 @@ impl<N: Network> Scheduler<N> {
         Ok(kept.sequence)
     }
 
-    /// Pieces of those at work, evenly, with the place of each one's owner.
-    fn next_batch(&mut self) -> (Vec<Piece>, Vec<usize>) {
+    /// The adapter of the next batch; `None` where nothing is to be computed. One after the other, and none is one of them.
+    fn next_adapter(&mut self) -> Option<Option<u32>> {
+        let at_work = self.jobs.iter().filter(|job| !job.pending.is_empty());
+        let wanted: BTreeSet<Option<u32>> = at_work.map(|job| job.adapter).collect();
+        let (last, left) = self.adapter;
+        self.adapter = if left > 0 && wanted.contains(&last) {
+            (last, left - 1)
+        } else {
+            let mut behind = wanted.range((Bound::Excluded(last), Bound::Unbounded));
+            let next = behind.next().or(wanted.first())?;
+            (*next, BATCHES_IN_A_ROW - 1)
+        };
+        Some(self.adapter.0)
+    }
+
+    /// Pieces of those at work with an adapter, evenly, with the place of each one's owner.
+    fn next_batch(&mut self, adapter: Option<u32>) -> (Vec<Piece>, Vec<usize>) {
         let (mut batch, mut owners, mut rows) = (Vec::new(), Vec::new(), 0);
         let count = self.jobs.len();
-        if count == 0 {
-            return (batch, owners);
-        }
+        let in_turn = (0..count).map(|place| (self.turn + place) % count);
+        let in_turn: Vec<usize> = in_turn.filter(|owner| self.jobs[*owner].adapter == adapter).collect();
         let most = self.network.batch();
-        let share = (most / count).max(1);
+        let share = (most / in_turn.len().max(1)).max(1);
         // Once round with an even share for each, and once more for what is left over.
         for most_each in [share, most] {
-            for place in 0..count {
-                let owner = (self.turn + place) % count;
-                let pending = &mut self.jobs[owner].pending;
+            for owner in &in_turn {
+                let pending = &mut self.jobs[*owner].pending;
                 for _ in 0..most_each {
                     let Some(piece) = pending.front() else { break };
                     let more = usize::from(piece.wanted);
@@ -425,11 +465,11 @@ impl<N: Network> Scheduler<N> {
                     }
                     rows += more;
                     batch.extend(pending.pop_front());
-                    owners.push(owner);
+                    owners.push(*owner);
                 }
             }
         }
-        self.turn = (self.turn + 1) % count;
+        self.turn = (self.turn + 1) % count.max(1);
         (batch, owners)
     }
 
@@ -489,13 +529,16 @@ fn no_prompt(number: u64) -> Refusal {
     Refusal::Bad(format!("there is no prompt {number}"))
 }
 
-/// What is asked for and not built yet.
-fn cant_yet(order: &Generate) -> Option<Refusal> {
-    let told = |what: &str| Some(Refusal::Bad(format!("this engine has no {what} yet")));
-    match (&order.constraint, order.adapter) {
-        (Some(_), _) => told("constraints"),
-        (_, Some(_)) => told("adapters"),
-        (None, None) => None,
+/// The adapter of an answer: behind a prompt, the prompt's.
+fn agreed(of_prompt: Option<Option<u32>>, own: Option<u32>) -> Result<Option<u32>, Refusal> {
+    match (of_prompt, own) {
+        (None, own) => Ok(own),
+        (Some(prompts), None) => Ok(prompts),
+        (Some(prompts), own) if prompts == own => Ok(own),
+        (Some(prompts), _) => {
+            let prompts = prompts.map_or("no adapter".to_owned(), |adapter| format!("adapter {adapter}"));
+            Err(Refusal::Bad(format!("its prompt is read with {prompts}, and it asks for another")))
+        }
     }
 }
 

@@ -1,3 +1,5 @@
+mod constrained;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -19,15 +21,24 @@ struct Reckoning {
     batch: usize,
     memory: HashMap<Sequence, Vec<Token>>,
     batches: Vec<usize>,
+    /// What each sequence was computed with so far, and each batch.
+    adapters: HashMap<Sequence, Option<u32>>,
+    adapted: Vec<Option<u32>>,
 }
 
 impl Reckoning {
     fn new(room: usize, batch: usize) -> Self {
-        Self { room, batch, memory: HashMap::new(), batches: Vec::new() }
+        let (memory, batches) = (HashMap::new(), Vec::new());
+        Self { room, batch, memory, batches, adapters: HashMap::new(), adapted: Vec::new() }
     }
 
     fn logits(before: &[Token]) -> Vec<f32> {
-        let seed = before.iter().fold(7_u64, |seed, token| {
+        Self::adapted_logits(before, None)
+    }
+
+    fn adapted_logits(before: &[Token], adapter: Option<u32>) -> Vec<f32> {
+        let own = adapter.map_or(7, |adapter| 100 + u64::from(adapter));
+        let seed = before.iter().fold(own, |seed, token| {
             seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(*token as u64 + 1)
         });
         let mut draw = fastrand::Rng::with_seed(seed);
@@ -52,6 +63,14 @@ impl Network for Reckoning {
         80
     }
 
+    fn adapters(&self) -> u32 {
+        2
+    }
+
+    fn vocabulary(&self) -> usize {
+        VOCABULARY
+    }
+
     fn tokens(&self, text: &str, begins: bool, _: bool) -> Vec<Token> {
         begins.then_some(1).into_iter().chain(text.bytes().map(|byte| Token::from(byte) + 3)).collect()
     }
@@ -68,15 +87,22 @@ impl Network for Reckoning {
         assert!(self.memory.get(&to).is_none_or(Vec::is_empty), "{to} remembers something");
         let remembered = self.memory.get(&from).cloned().unwrap_or_default();
         self.memory.insert(to, remembered);
+        self.adapters.extend(self.adapters.get(&from).copied().map(|adapter| (to, adapter)));
         Ok(())
     }
 
     fn forget(&mut self, sequence: Sequence) -> Result<(), String> {
         self.memory.remove(&sequence);
+        self.adapters.remove(&sequence);
         Ok(())
     }
 
-    fn compute(&mut self, batch: &[Piece], row: &mut dyn FnMut(usize, &[f32])) -> Result<(), String> {
+    fn compute(
+        &mut self,
+        batch: &[Piece],
+        adapter: Option<u32>,
+        row: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<(), String> {
         assert!(
             !batch.is_empty() && batch.len() <= self.batch,
             "{} in a batch of {}",
@@ -84,14 +110,17 @@ impl Network for Reckoning {
             self.batch
         );
         self.batches.push(batch.len());
+        self.adapted.push(adapter);
         for (place, piece) in batch.iter().enumerate() {
             for sequence in &piece.sequences {
                 let remembered = self.memory.entry(*sequence).or_default();
                 assert_eq!(remembered.len(), piece.position as usize, "a gap in sequence {sequence}");
                 remembered.push(piece.token);
+                let so_far = *self.adapters.entry(*sequence).or_insert(adapter);
+                assert_eq!(so_far, adapter, "sequence {sequence} is computed with two adapters");
             }
             if piece.wanted {
-                row(place, &Self::logits(&self.memory[&piece.sequences[0]]));
+                row(place, &Self::adapted_logits(&self.memory[&piece.sequences[0]], adapter));
             }
         }
         // What several sequences share counts once: as many different beginnings as there are.
@@ -113,11 +142,16 @@ impl Network for Reckoning {
 
 /// What a label's log-likelihood is, reckoned token by token from the very beginning.
 fn by_hand(before: &str, text: &str, after: &str, label: &str) -> f32 {
+    by_hand_with(None, before, text, after, label)
+}
+
+/// The same with an adapter.
+fn by_hand_with(adapter: Option<u32>, before: &str, text: &str, after: &str, label: &str) -> f32 {
     let network = Reckoning::new(0, 0);
     let mut tokens = network.tokens(&format!("{before}{text}{after}"), true, false);
     let mut sum = 0.0;
     for token in network.tokens(label, false, false) {
-        let logits = Reckoning::logits(&tokens);
+        let logits = Reckoning::adapted_logits(&tokens, adapter);
         sum += logits[token as usize] - log_sum(&logits).unwrap();
         tokens.push(token);
     }
@@ -294,6 +328,77 @@ fn each_token_of_an_answer_is_told_with_its_bytes_and_what_the_model_thought_of_
         assert!(told.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4), "{told:?} for {expected:?}");
         tokens.push(own);
     }
+}
+
+#[test]
+fn each_request_is_answered_with_its_adapter_and_they_take_turns() {
+    let mut scheduler = Scheduler::new(Reckoning::new(900, 32), 40);
+    let mut orders = Vec::new();
+    for (number, adapter) in [(0, None), (1, Some(0)), (2, Some(1))] {
+        // The same prompt is another's with another adapter.
+        orders.push(Order::Prompt(Prompt {
+            adapter,
+            before: "a prompt: ".to_owned(),
+            ..prompt(number, &LABELS)
+        }));
+        orders.extend((0..3).map(|id| score(10 * number + id, number, "text")));
+        let written = Generate { adapter, ..generate(100 + number, "question", 40) };
+        orders.push(Order::Generate(written));
+        let behind = Generate { prompt: Some(number), ..generate(200 + number, "text", 5) };
+        orders.push(Order::Generate(behind));
+    }
+    let reports = run(&mut scheduler, orders.clone());
+    let mut scored = 0;
+    for report in &reports {
+        let Report::Scored(told) = report else { continue };
+        let adapter = [None, Some(0), Some(1)][told.id as usize / 10];
+        for (label, found) in LABELS.iter().zip(&told.log_likelihoods) {
+            let expected = by_hand_with(adapter, "a prompt: ", "text", "\nLabel:", label);
+            assert!((found - expected).abs() < 1e-3, "{adapter:?} {label}: {found} for {expected}");
+        }
+        scored += 1;
+    }
+    assert_eq!(scored, 9);
+    for number in 0..3 {
+        let own = |order: &Order| match order {
+            Order::Generate(generate) => [100 + number, 200 + number].contains(&generate.id),
+            Order::Prompt(prompt) => prompt.prompt == number,
+            _ => false,
+        };
+        let own: Vec<Order> = orders.iter().filter(|order| own(order)).cloned().collect();
+        let alone = run(&mut Scheduler::new(Reckoning::new(900, 32), 40), own);
+        for id in [100 + number, 200 + number] {
+            assert_eq!(written(&reports, id), written(&alone, id), "{id}");
+        }
+    }
+    // While all three have something to do, none has more than its batches in a row.
+    let adapted = &scheduler.network().adapted;
+    let first_end =
+        [None, Some(0), Some(1)].map(|adapter| adapted.iter().rposition(|own| *own == adapter).unwrap());
+    let shared = &adapted[..*first_end.iter().min().unwrap()];
+    let longest = shared.chunk_by(|a, b| a == b).map(<[_]>::len).max().unwrap();
+    assert!(shared.len() > 20 && longest <= 5, "{longest} in a row: {shared:?}");
+}
+
+#[test]
+fn an_adapter_that_isnt_there_is_refused_and_so_is_another_than_the_prompts() {
+    let mut scheduler = Scheduler::new(Reckoning::new(200, 32), 40);
+    let reports = run(
+        &mut scheduler,
+        vec![
+            Order::Prompt(Prompt { adapter: Some(2), ..prompt(1, &[" a"]) }),
+            Order::Generate(Generate { adapter: Some(7), ..generate(2, "text", 3) }),
+            Order::Prompt(Prompt { adapter: Some(1), ..prompt(3, &[]) }),
+            Order::Generate(Generate { prompt: Some(3), adapter: Some(0), ..generate(4, "text", 3) }),
+            Order::Generate(Generate { prompt: Some(3), adapter: Some(1), ..generate(5, "text", 3) }),
+        ],
+    );
+    let none = |number: u32| format!("there is no adapter {number}: 2 were loaded, named from 0");
+    assert_eq!(reports[0], Report::NoPrompt { prompt: 1, why: Refusal::Bad(none(2)) });
+    assert_eq!(reports[1], Report::Refused { id: 2, why: Refusal::Bad(none(7)) });
+    let other = "its prompt is read with adapter 1, and it asks for another".to_owned();
+    assert_eq!(reports[2], Report::Refused { id: 4, why: Refusal::Bad(other) });
+    assert!(written(&reports, 5).1.is_some());
 }
 
 #[test]
