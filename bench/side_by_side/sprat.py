@@ -13,7 +13,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", "target"))
 WORK = Path("target/bench")
 EXAMPLES = {
     "sprat-learn": ["split_rows", "certify_scores", "certify_recall", "rung_answers", "tagger_spans"],
-    "sprat-engine": ["engine_speed"],
+    "sprat-engine": ["engine_speed", "hop"],
     "sprat-models": ["encoder_speed", "encoder_steps", "linear_speed"],
 }
 
@@ -28,7 +28,8 @@ def build() -> None:
         return
     run(["cargo", "build", "--release", "-p", "sprat"])
     for package, names in EXAMPLES.items():
-        run(["cargo", "build", "--release", "-p", package, *(word for name in names for word in ("--example", name))])
+        features = ["--features", "llama"] if package == "sprat-engine" else []
+        run(["cargo", "build", "--release", "-p", package, *features, *(word for name in names for word in ("--example", name))])
 
 
 def binary() -> Path:

@@ -7,6 +7,7 @@
 //! | What does a small language model on this machine say? | [`decoder`] |
 //! | How are a task's fields asked for, and a record read from what is said? | `fields` |
 //! | Where are a model's files, and how do they come here? | [`hub`] |
+//! | Which probability does a model's own stand for? | `platt` |
 //! | What does a model behind an address say? | [`remote`] |
 //! | Which of many texts are most like this one? | [`retrieval`] |
 //! | Which fields stand in a text, and where? | [`tagger`] |
@@ -18,6 +19,7 @@ pub mod encoder;
 mod fields;
 pub mod hub;
 pub mod linear;
+mod platt;
 pub mod remote;
 pub mod retrieval;
 pub mod tagger;

@@ -94,7 +94,7 @@ impl<'a> Models<'a> {
                     "rung `{rung}` is left out: this build runs no decoders (its feature `decoder`)"
                 )),
                 Some(ModelConfig::Decoder(_)) if !can_decode(task) => left_out.push(format!(
-                    "rung `{rung}` is left out: a decoder chooses one label, finds fields or writes a text so far, and this task asks for something else"
+                    "rung `{rung}` is left out: a decoder has no knowledge base to answer from so far"
                 )),
                 Some(ModelConfig::Decoder(decoder)) => {
                     let trainer = decoders::trainer(self.workspace, rung, decoder)
@@ -400,8 +400,8 @@ pub fn place(root: &std::path::Path, source: &ModelSource) -> Place {
 /// Whether a decoder can answer a task.
 fn can_decode(task: &Task) -> bool {
     match task.kind {
-        Kind::Classify => !task.multi,
-        kind => matches!(kind, Kind::Extract | Kind::Generate),
+        Kind::Classify | Kind::Moderate | Kind::Extract | Kind::Generate => true,
+        Kind::Answer => false,
     }
 }
 

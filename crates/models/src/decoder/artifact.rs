@@ -23,6 +23,9 @@ pub struct Learned {
     pub version: u32,
     /// The model's file.
     pub model: Weights,
+    /// The adapter that it is run with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<Weights>,
     /// What it is told.
     pub prompt: Prompt,
     /// What it answers with.
@@ -47,6 +50,15 @@ pub enum Answers {
         labels: Vec<Label>,
         /// What each label scores a token, on the average of the training rows.
         means: Vec<f32>,
+    },
+    /// Any of some labels, each by a yes and a no.
+    Labels {
+        /// The labels, in the order of every score.
+        labels: Vec<Label>,
+        /// Of each, from the log-odds of a yes to a probability.
+        calibration: Vec<(f64, f64)>,
+        /// Whether every text has one.
+        at_least_one: bool,
     },
     /// A record that it writes.
     Record {
@@ -82,8 +94,23 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Reads a file through.
-    pub fn of(file: &Path) -> Result<Self, String> {
+    /// Reads a file through, or the two of a folder that PEFT has written.
+    pub fn of(path: &Path) -> Result<Self, String> {
+        if !path.is_dir() {
+            return Self::of_file(path);
+        }
+        let parts = PEFT_FILES.map(|name| Self::of_file(&path.join(name)));
+        let [config, weights] = parts;
+        let (config, weights) = (config?, weights?);
+        let digests = [&config, &weights].map(|part| part.sha256.as_str().as_bytes());
+        Ok(Self {
+            sha256: Sha256Hex::of_parts(digests),
+            bytes: config.bytes + weights.bytes,
+            written_unix_ns: config.written_unix_ns.max(weights.written_unix_ns),
+        })
+    }
+
+    fn of_file(file: &Path) -> Result<Self, String> {
         let cant = |error: std::io::Error| format!("{}: {error}", file.display());
         let (bytes, written_unix_ns) = stamp(file)?;
         let mut input = File::open(file).map_err(cant)?;
@@ -114,8 +141,16 @@ impl Weights {
     }
 }
 
-/// Length, and when it was written.
+/// What PEFT writes into a folder, as far as it is read.
+const PEFT_FILES: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
+
+/// Length, and when it was written; of a folder, both together.
 fn stamp(file: &Path) -> Result<(u64, u64), String> {
+    if file.is_dir() {
+        let [config, weights] = PEFT_FILES.map(|name| stamp(&file.join(name)));
+        let (config, weights) = (config?, weights?);
+        return Ok((config.0 + weights.0, config.1.max(weights.1)));
+    }
     let told = std::fs::metadata(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let written = told.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Ok((told.len(), written.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0))))
@@ -152,6 +187,16 @@ impl Learned {
                 }
             }
             Answers::Text { .. } => {}
+            Answers::Labels { labels, calibration, .. } => {
+                let count = labels.len();
+                let fits =
+                    count > 0 && calibration.len() == count && learned.prompt.labels.len() == 2 * count;
+                if !fits
+                    || calibration.iter().any(|(slope, offset)| !(slope.is_finite() && offset.is_finite()))
+                {
+                    return Err(broken("labels and numbers don't fit together"));
+                }
+            }
             Answers::Record { schema, .. } => {
                 if serde_json::from_str::<serde_json::Value>(schema).is_err() {
                     return Err(broken("its schema is no JSON"));

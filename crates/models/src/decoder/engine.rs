@@ -32,6 +32,8 @@ pub struct EngineConfig {
     pub context: u32,
     /// Threads it computes on; 0 means as many as the machine has.
     pub threads: u32,
+    /// The adapters that it loads with it.
+    pub adapters: Vec<PathBuf>,
     /// Requests that may wait in it.
     pub waiting: u32,
     /// How long it may say nothing while somebody waits.

@@ -25,6 +25,8 @@ pub struct Wanted {
     pub sampling: Sampling,
     /// The form that the answer must have.
     pub constraint: Option<Constraint>,
+    /// The adapter that reads and writes, by its place among the engine's; behind a prompt it is the prompt's.
+    pub adapter: Option<u32>,
     /// How many of the likeliest tokens of each place are told, 0 to 20. From 1 on, the token's own text is told too.
     pub likeliest: u8,
 }
@@ -39,6 +41,7 @@ impl Default for Wanted {
             stop: Vec::new(),
             sampling: Sampling::GREEDY,
             constraint: None,
+            adapter: None,
             likeliest: 0,
         }
     }
@@ -177,7 +180,7 @@ fn order(id: u64, wanted: &Wanted, left: Duration) -> Generate {
         stop: wanted.stop.clone(),
         sampling: wanted.sampling,
         constraint: wanted.constraint.clone(),
-        adapter: None,
+        adapter: wanted.adapter,
         likeliest: wanted.likeliest,
         within_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
     }

@@ -6,7 +6,7 @@
 //! | How is a decoder made a rung, and what is kept of that? | `train.rs`, `artifact.rs` |
 //! | Where is a decoder, how is it run, and is it whole? | `settings.rs` |
 //! | What is it told? | `prompt.rs` |
-//! | What does it answer, with which signs of being sure? | `answer.rs`, `record.rs`, `text.rs`, `rung.rs` |
+//! | What does it answer, with which signs of being sure? | `answer.rs`, `several.rs`, `record.rs`, `text.rs`, `rung.rs` |
 //! | What follows a text, piece by piece? | `generate.rs` |
 //! | How does one hold conversations in OpenAI's protocol? | [`chat`] |
 //! | Which engines run, and is there memory for another? | `engines.rs` |
@@ -24,6 +24,7 @@ mod prompt;
 mod record;
 mod rung;
 mod settings;
+mod several;
 #[cfg(all(test, unix))]
 mod tests;
 mod text;

@@ -75,7 +75,7 @@ impl Process {
             context: config.context,
             threads: config.threads,
             waiting: config.waiting,
-            adapters: Vec::new(),
+            adapters: config.adapters.clone(),
         };
         // Can't fail: the other end is in this function.
         let _ = orders.send(Order::Load(load));

@@ -51,10 +51,17 @@ pub fn prompt(task: &Task, shown: &[&LabelledRow]) -> Prompt {
 
 /// A prompt under a number of its own: two with other words have other numbers.
 pub fn named(before: String, after: String, labels: Vec<String>) -> Prompt {
-    let parts = [&before, &after].into_iter().chain(&labels);
+    read_by(None, Prompt { prompt: 0, before, after, labels, adapter: None })
+}
+
+/// The same prompt, read by an adapter of the engine's, under a number of its own.
+pub fn read_by(adapter: Option<u32>, prompt: Prompt) -> Prompt {
+    let Prompt { before, after, labels, .. } = prompt;
+    let reader = adapter.map_or_else(String::new, |adapter| format!("adapter {adapter}"));
+    let parts = [&reader, &before, &after].into_iter().chain(&labels);
     let digest = Sha256Hex::of_parts(parts.map(|part| part.as_bytes()));
     let prompt = u64::from_str_radix(&digest.as_str()[..16], 16).unwrap_or(0);
-    Prompt { prompt, before, after, labels, adapter: None }
+    Prompt { prompt, before, after, labels, adapter }
 }
 
 /// A text as it follows `Text:`: line breaks would look like the end of it.

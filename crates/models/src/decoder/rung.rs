@@ -15,8 +15,9 @@ use sprat_task::{
 use super::answer::answer;
 use super::artifact::{Answers, Learned};
 use super::engine::Engine;
-use super::prompt::one_line;
-use super::{answer as label, record, text};
+use super::prompt::{one_line, read_by};
+use super::settings::Settings;
+use super::{answer as label, record, several, text};
 use crate::retrieval::NeighbourIndex;
 
 /// Texts of one caller that the engine has at a time: enough to fill its batches.
@@ -36,12 +37,24 @@ impl DecoderRung {
     ///
     /// # Errors
     /// A sentence with the file: what is damaged, or not what it was.
-    pub fn open(id: ModelId, engine: Arc<Engine>, file: &Path) -> Result<Self, String> {
-        let learned = Learned::open(file)?;
-        learned.model.check(&engine.config().file)?;
+    pub fn open(id: ModelId, engine: Arc<Engine>, settings: &Settings, file: &Path) -> Result<Self, String> {
+        let mut learned = Learned::open(file)?;
+        learned.model.check(&settings.file)?;
+        match (&learned.adapter, settings.own_adapter()) {
+            (None, None) => {}
+            (Some(adapter), Some(path)) => adapter.check(path)?,
+            (Some(_), None) => {
+                return Err("the rung was made with an adapter, and none is declared; learn again".to_owned());
+            }
+            (None, Some(path)) => {
+                return Err(format!("the rung was made without {}; learn again", path.display()));
+            }
+        }
+        // Where the adapter stands among those of its base is the workspace's affair of today.
+        learned.prompt = read_by(settings.adapter, learned.prompt);
         let index = match &learned.answers {
             Answers::Text { pool, .. } => Some(text::index(pool)),
-            Answers::Label { .. } | Answers::Record { .. } => None,
+            Answers::Label { .. } | Answers::Labels { .. } | Answers::Record { .. } => None,
         };
         Ok(Self { id, engine, learned, index })
     }
@@ -52,7 +65,8 @@ impl DecoderRung {
     /// In a sentence, what has changed.
     pub fn check(&self, task: &Task) -> Result<(), String> {
         let is_same = match &self.learned.answers {
-            Answers::Label { labels, .. } => *labels == task.labels,
+            Answers::Label { labels, .. } => *labels == task.labels && !task.multi,
+            Answers::Labels { labels, .. } => *labels == task.labels && task.multi,
             Answers::Record { fields, .. } => *fields == fields_of(task),
             Answers::Text { .. } => task.kind == Kind::Generate,
         };
@@ -68,6 +82,13 @@ impl DecoderRung {
         let start = Instant::now();
         let said = match &self.learned.answers {
             Answers::Label { labels, means } => self.choose(cx, labels, means, text).await,
+            Answers::Labels { labels, calibration, at_least_one } => {
+                let scored = self.engine.score(cx, &self.learned.prompt, &one_line(text)).await;
+                scored.and_then(|scored| {
+                    let log_odds = several::log_odds(&scored, labels.len()).ok_or_else(other_labels)?;
+                    Ok(several::prediction(labels, calibration, *at_least_one, &log_odds, scored.read))
+                })
+            }
             Answers::Record { schema, most_tokens, .. } => {
                 let wanted = record::wanted(&self.learned.prompt, schema, *most_tokens, text);
                 let answered = self.engine.generate_all(cx, wanted).await;
@@ -99,9 +120,14 @@ impl DecoderRung {
         let scored: Scored = self.engine.score(cx, &self.learned.prompt, &one_line(text)).await?;
         match scored.tokens.len() == labels.len() {
             true => Ok(answer(labels, means, &scored)),
-            false => Err(ModelError::Failed("its engine scored other labels".to_owned())),
+            false => Err(other_labels()),
         }
     }
+}
+
+/// What was asked and what was answered don't belong together.
+pub fn other_labels() -> ModelError {
+    ModelError::Failed("its engine scored other labels".to_owned())
 }
 
 /// Changes when a task's fields do.
@@ -128,6 +154,7 @@ impl Model for DecoderRung {
     fn feature_names(&self) -> &'static [&'static str] {
         match self.learned.answers {
             Answers::Label { .. } => &label::FEATURES,
+            Answers::Labels { .. } => &several::FEATURES,
             Answers::Record { .. } => &record::FEATURES,
             Answers::Text { .. } => &text::FEATURES,
         }
@@ -136,6 +163,7 @@ impl Model for DecoderRung {
     fn scorer_version(&self) -> u32 {
         match self.learned.answers {
             Answers::Label { .. } => label::SCORER_VERSION,
+            Answers::Labels { .. } => several::SCORER_VERSION,
             Answers::Record { .. } => record::SCORER_VERSION,
             Answers::Text { .. } => text::SCORER_VERSION,
         }

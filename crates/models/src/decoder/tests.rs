@@ -59,7 +59,12 @@ fn fake_engine() {
                     say(&Report::Refused { id: score.id, why });
                 }
                 text => {
-                    let fits = |label: &String| if text.contains(label.trim()) { -0.5 } else { -4.0 };
+                    let fits = |label: &String| match label.trim().split_once(": ") {
+                        Some((_, "no")) => -2.0,
+                        Some((word, _)) if text.contains(word) => -0.5,
+                        None if text.contains(label.trim()) => -0.5,
+                        _ => -4.0,
+                    };
                     let log_likelihoods = labels.iter().map(fits).collect();
                     let tokens = vec![1; labels.len()];
                     say(&Report::Scored(Scored { id: score.id, log_likelihoods, tokens, read: 3 }));
@@ -144,6 +149,7 @@ fn config(file: &str) -> EngineConfig {
         file: file.into(),
         context: 512,
         threads: 1,
+        adapters: Vec::new(),
         waiting: 16,
         patience: Duration::from_millis(700),
         loading: Duration::from_secs(60),
@@ -371,7 +377,8 @@ fn rows() -> Vec<LabelledRow> {
 }
 
 fn trainer(file: &Path) -> DecoderTrainer {
-    let settings = Settings { engine: fake(), file: file.to_owned(), context: 512, threads: 1 };
+    let (file, adapters) = (file.to_owned(), Vec::new());
+    let settings = Settings { engine: fake(), file, context: 512, threads: 1, adapters, adapter: None };
     DecoderTrainer::new("small".into(), settings, Engines::new(1 << 30))
 }
 
@@ -645,4 +652,72 @@ async fn a_decoder_writes_texts_and_is_shown_rows_of_other_folds_alone() {
     let opened = trainer(&file).open(&task, &folder.path().join(&fitted.file)).unwrap();
     let said = opened.predict(&context(Duration::from_secs(60)), &task, &[Input::new("echo zeta")]).await;
     assert_eq!(said[0].prediction().unwrap().answer, Answer::Text("zeta".to_owned()));
+}
+
+#[tokio::test]
+async fn a_rung_made_with_an_adapter_is_opened_with_that_one_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tiny.gguf");
+    Tiny::SMALLEST.write(&file, 1).unwrap();
+    let [one, other] = ["one", "other"].map(|name| folder.path().join(format!("{name}.gguf")));
+    for adapter in [&one, &other] {
+        std::fs::write(adapter, adapter.display().to_string()).unwrap();
+    }
+    let with = |adapters: &[&PathBuf], adapter: Option<u32>| {
+        let adapters = adapters.iter().map(|path| (*path).clone()).collect();
+        let settings =
+            Settings { engine: fake(), file: file.clone(), context: 512, threads: 1, adapters, adapter };
+        DecoderTrainer::new("small".into(), settings, Engines::new(1 << 30))
+    };
+    let fitted = fit(&with(&[&one], Some(0)), folder.path()).unwrap();
+    let learned = folder.path().join(&fitted.file);
+    let opened = |trainer: DecoderTrainer| {
+        trainer.open(&task(), &learned).map(|_| ()).map_err(|error| error.to_string())
+    };
+    // Where it stands among the adapters of its base is no matter.
+    opened(with(&[&other, &one], Some(1))).unwrap();
+    assert!(
+        opened(with(&[&one, &other], Some(1)))
+            .unwrap_err()
+            .contains("is not the file that the rung was made with")
+    );
+    assert!(opened(with(&[], None)).unwrap_err().contains("none is declared"));
+    let plain = fit(&with(&[], None), folder.path()).unwrap();
+    assert_eq!(plain.file, fitted.file);
+    assert!(opened(with(&[&one], Some(0))).unwrap_err().contains("was made without"));
+    let words = || super::prompt::named("a".into(), "b".into(), vec![]);
+    let numbers = [None, Some(0), Some(1)].map(|adapter| super::prompt::read_by(adapter, words()).prompt);
+    assert!(numbers[0] != numbers[1] && numbers[1] != numbers[2], "each reads its own: {numbers:?}");
+}
+
+#[tokio::test]
+async fn a_decoder_says_yes_or_no_to_each_of_several_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tiny.gguf");
+    Tiny::SMALLEST.write(&file, 1).unwrap();
+    let text = "kind = \"moderate\"\nlabels = [\"hate\", \"spam\"]\n";
+    let task = read_task("posts", &Source::new("posts.toml", text), |_| Err(String::new())).unwrap();
+    let row = |number: usize| {
+        let labels = [&["hate"][..], &["spam"], &[], &["hate", "spam"]][number % 4];
+        let answer = Answer::labels(labels.iter().map(|label| (*label).into()));
+        LabelledRow::gold(format!("row {number} {}", labels.join(" and ")), answer)
+    };
+    let rows: Vec<LabelledRow> = (0..40).map(row).collect();
+    let folds: Vec<u32> = (0..40).map(|row| row % 5).collect();
+    let training =
+        Training { seed: 1, threads: 1, kept: None, progress: &|_| std::ops::ControlFlow::Continue(()) };
+    let fitted = trainer(&file).fit(&training, &task, &rows, &folds, folder.path()).unwrap();
+    assert_eq!(fitted.out_of_fold.iter().filter(|attempt| attempt.is_none()).count(), 6);
+    for (row, attempt) in rows.iter().zip(&fitted.out_of_fold) {
+        let Some(attempt) = attempt else { continue };
+        let prediction = attempt.prediction().unwrap();
+        assert_eq!(Some(&prediction.answer), row.target());
+        assert_eq!(prediction.features.0.len(), fitted.model.feature_names().len());
+        assert_eq!(prediction.alternatives.len(), 2, "every category has its probability");
+    }
+    let opened = trainer(&file).open(&task, &folder.path().join(&fitted.file)).unwrap();
+    let inputs = ["spam and ham", "nothing"].map(Input::new);
+    let said = opened.predict(&context(Duration::from_secs(60)), &task, &inputs).await;
+    let answers = said.iter().map(|attempt| attempt.prediction().unwrap().answer.to_line());
+    assert_eq!(answers.collect::<Vec<_>>(), ["spam", ""]);
 }

@@ -12,8 +12,8 @@ use sprat_engine::gguf::Gguf;
 use sprat_engine::protocol::{Prompt, Scored};
 use sprat_task::model::Progress;
 use sprat_task::{
-    Attempt, Fitted, Kind, LabelledRow, Model, ModelError, ModelId, Prediction, Sha256Hex, Task, TrainError,
-    Trainer, Training,
+    Answer, Attempt, Fitted, Kind, LabelledRow, Model, ModelError, ModelId, Prediction, Sha256Hex, Task,
+    TrainError, Trainer, Training,
 };
 
 use super::answer::{answer, per_token};
@@ -22,10 +22,10 @@ use super::chat::ChatTemplate;
 use super::engine::{Asked, Engine};
 use super::engines::Engines;
 use super::generate::Answered;
-use super::prompt::{examples, one_line, prompt};
-use super::rung::{DecoderRung, fields_of};
+use super::prompt::{examples, one_line, prompt, read_by};
+use super::rung::{DecoderRung, fields_of, other_labels};
 use super::settings::Settings;
-use super::{record, text};
+use super::{record, several, text};
 
 /// How long an answer may take: the model is loaded before the first, and a large one is slow.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -135,6 +135,7 @@ impl DecoderTrainer {
     ) -> Result<Told, TrainError> {
         let shown = examples(rows, &task.labels);
         let prompt = prompt(task, &shown.iter().map(|row| &rows[*row]).collect::<Vec<_>>());
+        let prompt = read_by(self.settings.adapter, prompt);
         let said = self.ask(engine, rows, &shown, training, |row, hear| {
             engine.ask(&prompt, &one_line(&rows[row].input.text), PATIENCE, hear)
         })?;
@@ -143,6 +144,61 @@ impl DecoderTrainer {
         let read = |scored: &Scored| Ok(answer(&task.labels, &means, scored));
         let attempts = said.iter().map(|said| Some(said.as_ref()?.attempt(read))).collect();
         let answers = Answers::Label { labels: task.labels.clone(), means: means.clone() };
+        Ok(Told { prompt, answers, attempts })
+    }
+
+    /// Tells it the task's labels, any of which a text may have, and hears a yes and a no for each of each row. What they
+    /// stand for is learned from rows of other folds.
+    fn several(
+        &self,
+        engine: &Engine,
+        training: &Training<'_>,
+        task: &Task,
+        rows: &[LabelledRow],
+        folds: &[u32],
+    ) -> Result<Told, TrainError> {
+        let shown = several::examples(rows);
+        let prompt = several::prompt(task, &shown.iter().map(|row| &rows[*row]).collect::<Vec<_>>());
+        let prompt = read_by(self.settings.adapter, prompt);
+        let said = self.ask(engine, rows, &shown, training, |row, hear| {
+            engine.ask(&prompt, &one_line(&rows[row].input.text), PATIENCE, hear)
+        })?;
+        let labels = &task.labels;
+        let log_odds: Vec<Option<Vec<f64>>> = said
+            .iter()
+            .map(|said| several::log_odds(said.as_ref()?.result.as_ref().ok()?, labels.len()))
+            .collect();
+        let heard = |may_teach: &dyn Fn(usize) -> bool| -> Vec<(&LabelledRow, &Vec<f64>)> {
+            let all = rows.iter().zip(&log_odds).enumerate().filter(|(row, _)| may_teach(*row));
+            all.filter_map(|(_, (row, log_odds))| Some((row, log_odds.as_ref()?))).collect()
+        };
+        let all = heard(&|_| true);
+        if all.is_empty() {
+            return Err(self.is_mute());
+        }
+        let at_least_one =
+            rows.iter().all(|row| !matches!(row.target(), Some(Answer::Labels(given)) if given.is_empty()));
+        let calibration = several::calibrated(task, all.into_iter());
+        let mut without: HashMap<u32, several::Calibration> = HashMap::new();
+        for fold in folds {
+            without.entry(*fold).or_insert_with(|| {
+                let others = heard(&|row| folds.get(row) != Some(fold));
+                if others.is_empty() {
+                    calibration.clone()
+                } else {
+                    several::calibrated(task, others.into_iter())
+                }
+            });
+        }
+        let attempt = |(row, said): (usize, &Option<Said<Scored>>)| {
+            let own = folds.get(row).and_then(|fold| without.get(fold)).unwrap_or(&calibration);
+            Some(said.as_ref()?.attempt(|scored| {
+                let log_odds = several::log_odds(scored, labels.len()).ok_or_else(other_labels)?;
+                Ok(several::prediction(labels, own, at_least_one, &log_odds, scored.read))
+            }))
+        };
+        let attempts = said.iter().enumerate().map(attempt).collect();
+        let answers = Answers::Labels { labels: labels.clone(), calibration, at_least_one };
         Ok(Told { prompt, answers, attempts })
     }
 
@@ -156,6 +212,7 @@ impl DecoderTrainer {
     ) -> Result<Told, TrainError> {
         let shown = record::examples(rows);
         let prompt = record::prompt(task, &shown.iter().map(|row| &rows[*row]).collect::<Vec<_>>());
+        let prompt = read_by(self.settings.adapter, prompt);
         let (schema, most_tokens) = record::form(task);
         let said = self.ask(engine, rows, &shown, training, |row, hear| {
             let text = &rows[row].input.text;
@@ -186,12 +243,13 @@ impl DecoderTrainer {
             Gguf::open(&self.settings.file).map_err(|error| TrainError::Artifact(error.to_string()))?;
         let template = ChatTemplate::of(&file).ok();
         let told = text::Told::of(task, rows, template.as_ref(), self.settings.context);
+        let prompt = read_by(self.settings.adapter, told.prompt);
         let (places, pool): (Vec<usize>, Vec<text::Example>) = told.pool.into_iter().unzip();
         let index = text::index(&pool);
         let said = self.ask(engine, rows, &[], training, |row, hear| {
             let may_show = |place: usize| folds.get(places[place]) != folds.get(row);
             let shown = text::with_examples(&rows[row].input.text, &pool, &index, may_show);
-            let wanted = text::wanted(&told.prompt, &told.stop, told.most_tokens, shown);
+            let wanted = text::wanted(&prompt, &told.stop, told.most_tokens, shown);
             engine.ask_all(wanted, PATIENCE, hear)
         })?;
         let attempts: Vec<Option<Attempt>> =
@@ -200,7 +258,7 @@ impl DecoderTrainer {
             return Err(self.is_mute());
         }
         let answers = Answers::Text { stop: told.stop, most_tokens: told.most_tokens, pool };
-        Ok(Told { prompt: told.prompt, answers, attempts })
+        Ok(Told { prompt, answers, attempts })
     }
 
     fn is_mute(&self) -> TrainError {
@@ -262,14 +320,18 @@ impl Trainer for DecoderTrainer {
     ) -> Result<Fitted, TrainError> {
         let engine = self.open_engine().map_err(TrainError::Artifact)?;
         let model = Weights::of(&self.settings.file).map_err(TrainError::Artifact)?;
+        let adapter = self.settings.own_adapter().map(|adapter| Weights::of(adapter)).transpose();
+        let adapter = adapter.map_err(TrainError::Artifact)?;
         let told = match task.kind {
             Kind::Extract => self.records(&engine, training, task, rows)?,
             Kind::Generate => self.texts(&engine, training, task, rows, folds)?,
+            _ if task.multi => self.several(&engine, training, task, rows, folds)?,
             _ => self.labels(&engine, training, task, rows)?,
         };
         let learned = Learned {
             version: VERSION,
             model,
+            adapter,
             prompt: told.prompt,
             answers: told.answers,
             context: self.settings.context,
@@ -279,14 +341,15 @@ impl Trainer for DecoderTrainer {
         };
         let file = format!("{}.decoder.json", self.id);
         learned.save(&folder.join(&file)).map_err(TrainError::Artifact)?;
-        let model =
-            DecoderRung::open(self.id.clone(), engine, &folder.join(&file)).map_err(TrainError::Artifact)?;
+        let model = DecoderRung::open(self.id.clone(), engine, &self.settings, &folder.join(&file))
+            .map_err(TrainError::Artifact)?;
         Ok(Fitted { model: Arc::new(model), file, out_of_fold: told.attempts, told: None })
     }
 
     fn open(&self, task: &Task, file: &Path) -> Result<Arc<dyn Model>, TrainError> {
         let engine = self.open_engine().map_err(TrainError::Artifact)?;
-        let rung = DecoderRung::open(self.id.clone(), engine, file).map_err(TrainError::Artifact)?;
+        let rung =
+            DecoderRung::open(self.id.clone(), engine, &self.settings, file).map_err(TrainError::Artifact)?;
         rung.check(task).map_err(|why| TrainError::Artifact(format!("{}: {why}", file.display())))?;
         Ok(Arc::new(rung))
     }

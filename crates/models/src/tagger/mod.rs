@@ -3,7 +3,6 @@
 //! Trained by stochastic gradients on rows whose values were found in their texts; one file.
 
 mod artifact;
-mod calibrate;
 mod config;
 mod crf;
 mod features;

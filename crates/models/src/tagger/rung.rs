@@ -13,10 +13,10 @@ use sprat_task::{
     ModelId, Prediction, Record, Score, Task, Trainer, Training,
 };
 
-use super::calibrate::{self, log_odds};
 use super::config::Config;
 use super::model::{Scratch, Seen, Tagged, TaggerModel};
 use super::train::{Row, Watch, fit_with_folds};
+use crate::platt::{self, log_odds};
 use crate::threads::on_threads;
 
 /// Raised whenever the features below, or the scores behind them, change.
@@ -100,7 +100,7 @@ fn prediction(task: &Task, text: &str, tagged: &Tagged, calibration: &[(f64, f64
     let features = [
         log_odds(tagged.log_probability.exp()),
         log_odds(least),
-        found.iter().map(|found| found.probability.max(calibrate::ENDS.0).ln()).sum(),
+        found.iter().map(|found| found.probability.max(platt::ENDS.0).ln()).sum(),
         record.len() as f64,
         spare as f64,
         f64::from(u8::from(tagged.was_corrected)),
@@ -108,7 +108,7 @@ fn prediction(task: &Task, text: &str, tagged: &Tagged, calibration: &[(f64, f64
         (tagged.words as f64).ln_1p(),
     ];
     let fields = found.iter().zip(calibration).map(|(found, calibration)| {
-        let confidence = calibrate::apply(*calibration, found.probability);
+        let confidence = platt::apply(*calibration, found.probability);
         (Label::from(found.field.name.as_str()), Score(confidence as f32))
     });
     Some(Prediction {
@@ -245,7 +245,7 @@ fn calibration(task: &Task, rows: &[LabelledRow], tagged: &[Tagged]) -> Vec<(f64
             said.push((log_odds(found.probability), is_right));
         }
     }
-    said.iter().map(|said| calibrate::fit(said)).collect()
+    said.iter().map(|said| platt::fit(said)).collect()
 }
 
 /// Trains on as many threads as the caller allows; a caller who asks to stop is obeyed at the next row.

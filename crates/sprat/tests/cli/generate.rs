@@ -52,8 +52,8 @@ fn workspace() -> Workspace {
     workspace.write("rows.jsonl", lines(&|number| json!({"text": text(number), "label": right(number)})));
     let answers = |answer: &dyn Fn(usize) -> String| {
         lines(&|number| {
-            let tokens = json!({"input": 20, "output": 8});
-            json!({"text": text(number), "answer": answer(number), "tokens": tokens, "cost_micro_usd": 0, "provenance": "authored"})
+            json!({"text": text(number), "answer": answer(number), "input_tokens": 20, "output_tokens": 8,
+                "cost_micro_usd": 0, "provenance": "authored"})
         })
     };
     workspace.write("small.jsonl", answers(&small));

@@ -37,6 +37,7 @@ pub struct ChatModel {
     engine: Arc<Engine>,
     /// Or why it has none.
     template: Result<ChatTemplate, String>,
+    adapter: Option<u32>,
 }
 
 impl ChatModel {
@@ -46,12 +47,12 @@ impl ChatModel {
     /// A sentence with the file: it is no whole model, or can't fit.
     pub fn open(id: ModelId, settings: &Settings, engines: &Engines) -> Result<Self, String> {
         let (engine, file) = settings.open(engines)?;
-        Ok(Self::new(id, engine, ChatTemplate::of(&file)))
+        Ok(Self { adapter: settings.adapter, ..Self::new(id, engine, ChatTemplate::of(&file)) })
     }
 
     /// Over an engine, in its model's own way to write conversations; where it has none, each is refused with the reason.
     pub fn new(id: ModelId, engine: Arc<Engine>, template: Result<ChatTemplate, String>) -> Self {
-        Self { id, engine, template }
+        Self { id, engine, template, adapter: None }
     }
 
     /// Tokens of an answer whose length is left open: a quarter of what all requests share.
@@ -75,6 +76,7 @@ impl ChatModel {
             stop: asked.stop.clone(),
             sampling: asked.sampling,
             constraint: asked.constraint.clone(),
+            adapter: self.adapter,
             likeliest: asked.likeliest.map_or(0, |most| most.max(1)),
             ..Wanted::default()
         };

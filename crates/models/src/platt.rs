@@ -1,7 +1,7 @@
 //! Which probability does a model's own stand for? Fitted on rows the model has not seen.
 
 /// Beyond these ends a probability's logarithm says more about the number than about the text.
-pub(super) const ENDS: (f64, f64) = (1e-6, 1.0 - 1e-6);
+pub(crate) const ENDS: (f64, f64) = (1e-6, 1.0 - 1e-6);
 /// Newton's method on a convex function of two numbers.
 const STEPS: usize = 30;
 /// How strongly slope and offset are held to 1 and 0, in rows: few rows say little.
@@ -9,7 +9,7 @@ const PULL: f64 = 2.0;
 
 /// Slope and offset from a model's log-odds to those that its answers have (Platt 1999), given what it said and whether it
 /// was right.
-pub(super) fn fit(said: &[(f64, bool)]) -> (f64, f64) {
+pub(crate) fn fit(said: &[(f64, bool)]) -> (f64, f64) {
     let (mut slope, mut offset) = (1.0, 0.0);
     for _ in 0..STEPS {
         let (mut by_slope, mut by_offset) = (PULL * (slope - 1.0), PULL * offset);
@@ -40,11 +40,11 @@ pub(super) fn fit(said: &[(f64, bool)]) -> (f64, f64) {
 }
 
 /// The calibrated probability.
-pub(super) fn apply((slope, offset): (f64, f64), probability: f64) -> f64 {
+pub(crate) fn apply((slope, offset): (f64, f64), probability: f64) -> f64 {
     sigmoid(slope * log_odds(probability) + offset)
 }
 
-pub(super) fn log_odds(probability: f64) -> f64 {
+pub(crate) fn log_odds(probability: f64) -> f64 {
     let probability = probability.clamp(ENDS.0, ENDS.1);
     (probability / (1.0 - probability)).ln()
 }
