@@ -120,8 +120,12 @@ impl Network for Llama {
         self.library.is_end(token)
     }
 
-    fn fork(&mut self, from: Sequence, to: Sequence) -> Result<(), String> {
-        self.library.copy(from, to)
+    fn slides(&self) -> bool {
+        self.library.slides()
+    }
+
+    fn fork(&mut self, from: Sequence, to: Sequence, tokens: u32) -> Result<(), String> {
+        self.library.copy(from, to, tokens)
     }
 
     fn forget(&mut self, sequence: Sequence) -> Result<(), String> {

@@ -25,7 +25,8 @@ pub enum Report {
         id: u64,
         /// Why it ended.
         end: End,
-        /// Tokens read, without the prompt that was kept.
+        /// Tokens of what was asked, without the prompt that was kept; with those that an earlier text began with too, and
+        /// that were not computed again.
         read: u32,
         /// Each token written, also one that ended the answer.
         written: Vec<Written>,

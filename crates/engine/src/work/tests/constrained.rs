@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::constrain::Constraints;
-use super::super::generate::Writing;
+use super::super::generate::{Start, Writing};
 use super::*;
 use crate::protocol::Constraint;
 
@@ -76,7 +76,8 @@ fn check(text: &str) {
 fn drawn(constraints: &mut Constraints, constraint: &Constraint, seed: u64, most: u32) -> (String, End) {
     let grammar = constraints.begin(constraint).unwrap();
     let order = generate(seed, "text", most);
-    let (mut writing, _) = Writing::begin(&order, 0, &[1], most as usize + 1, 0, Some(grammar));
+    let start = Start { before: 0, text: &[1], known: 0, room: most as usize + 1, sequence: 0 };
+    let (mut writing, _) = Writing::begin(&order, &start, Some(grammar));
     let network = Reckoning::new(0, 0);
     let mut random = fastrand::Rng::with_seed(seed);
     let mut text = String::new();
@@ -174,7 +175,8 @@ fn the_model_ends_only_where_its_answer_may_be_over() {
     for (expression, expected) in [("a+", "a"), ("(ab)*", ""), ("abc", "abc")] {
         let grammar = constraints.begin(&regex(expression)).unwrap();
         let greedy = Generate { sampling: Sampling::GREEDY, ..generate(1, "", 9) };
-        let (mut writing, _) = Writing::begin(&greedy, 0, &[1], 10, 0, Some(grammar));
+        let start = Start { before: 0, text: &[1], known: 0, room: 10, sequence: 0 };
+        let (mut writing, _) = Writing::begin(&greedy, &start, Some(grammar));
         let mut reports = Vec::new();
         while !matches!(reports.last(), Some(Report::Ended { .. })) {
             reports.extend(writing.hear(&wants_to_end, &network).unwrap().0);
