@@ -14,8 +14,15 @@ use sprat_engine::work::Scheduler;
 
 const SMOLLM2_135M: Tiny =
     Tiny { blocks: 30, width: 576, heads: 9, kv_heads: 3, inside: 1_536, context: 2_048, vocabulary: 49_152 };
-const TINYLLAMA_1_1B: Tiny =
-    Tiny { blocks: 22, width: 2_048, heads: 32, kv_heads: 4, inside: 5_632, context: 2_048, vocabulary: 32_000 };
+const TINYLLAMA_1_1B: Tiny = Tiny {
+    blocks: 22,
+    width: 2_048,
+    heads: 32,
+    kv_heads: 4,
+    inside: 5_632,
+    context: 2_048,
+    vocabulary: 32_000,
+};
 
 const CONTEXT: u32 = 2_048;
 const ROUNDS: usize = 3;
@@ -40,7 +47,8 @@ fn main() -> Result<(), Failed> {
 
 fn load(file: &str, threads: u32) -> Result<Scheduler<Llama>, Failed> {
     let file = PathBuf::from(file);
-    let load = Load { hello: HELLO.to_owned(), file, context: CONTEXT, threads, waiting: 64, adapters: Vec::new() };
+    let load =
+        Load { hello: HELLO.to_owned(), file, context: CONTEXT, threads, waiting: 64, adapters: Vec::new() };
     Ok(Scheduler::new(Llama::load(&load)?.0, 64))
 }
 
@@ -59,7 +67,8 @@ fn time(file: &str, threads: u32) -> Result<(), Failed> {
         next += 1;
         next
     };
-    let (mut prefill, mut decode, mut parallel, mut together, mut apart) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut prefill, mut decode, mut parallel, mut together, mut apart) =
+        (vec![], vec![], vec![], vec![], vec![]);
     let long = text(170);
     let (_, read) = ask(&mut scheduler, vec![generate(fresh(), &long, 1)])?;
     for round in 0..ROUNDS as u64 {
@@ -86,7 +95,8 @@ fn time(file: &str, threads: u32) -> Result<(), Failed> {
             labels: labels.to_vec(),
             adapter: None,
         };
-        let score = |id: u64, prompt: u64| Order::Score(Score { id, prompt, text: text(5), within_ms: 600_000 });
+        let score =
+            |id: u64, prompt: u64| Order::Score(Score { id, prompt, text: text(5), within_ms: 600_000 });
         let number = 1_000 * (round + 1);
         let start = Instant::now();
         tell(&mut scheduler, Order::Prompt(prompt(number, &labels)));
@@ -118,7 +128,10 @@ fn text(words: usize) -> String {
 
 fn text_from(words: usize, seed: usize) -> String {
     const WORDS: [&str; 7] = ["carpet", "island", "thing", "card", "reward", "fishing", "london"];
-    (0..words).map(|place| WORDS[(place + seed * 3 + place * seed) % WORDS.len()]).collect::<Vec<_>>().join(" ")
+    (0..words)
+        .map(|place| WORDS[(place + seed * 3 + place * seed) % WORDS.len()])
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn generate(id: u64, text: &str, most_tokens: u32) -> Order {
@@ -190,5 +203,6 @@ fn median(mut found: Vec<f64>) -> f64 {
 fn resident_mib() -> u64 {
     let told = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = told.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()).map_or(0, |kib| kib / 1024)
+    line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
+        .map_or(0, |kib| kib / 1024)
 }

@@ -49,6 +49,17 @@ pub enum Report {
     Alive,
 }
 
+impl Report {
+    /// What it is an answer to; `None` of what concerns the engine or a prompt.
+    pub fn id(&self) -> Option<u64> {
+        match self {
+            Self::Scored(scored) => Some(scored.id),
+            Self::Text { id, .. } | Self::Ended { id, .. } | Self::Refused { id, .. } => Some(*id),
+            Self::Loaded(_) | Self::NotLoaded(_) | Self::NoPrompt { .. } | Self::Alive => None,
+        }
+    }
+}
+
 /// What was loaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

