@@ -208,6 +208,23 @@ fn tokens_and_their_bytes_are_the_text() {
 }
 
 #[test]
+fn a_context_that_llama_cpp_would_abort_at_is_refused_and_the_least_one_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.gguf");
+    Tiny::SMALLEST.write(&file, 3).unwrap();
+    let of = |context| Llama::load(&Load { context, ..load(file.clone()) });
+    for context in [0, 1, 64, 191, 255] {
+        let error = of(context).map(|_| ()).unwrap_err();
+        assert!(error.ends_with(&format!("a context of {context} tokens: 256 is the least")), "{error}");
+    }
+    let (mut llama, _) = of(256).unwrap();
+    let piece = |position| Piece { token: 5, position, sequences: vec![0], wanted: false };
+    let error = llama.compute(&vec![piece(0); 257], None, &mut |_, _| ()).unwrap_err();
+    assert_eq!(error, "a batch of 257 tokens, and 1 to 256 can be");
+    llama.compute(&(0..256).map(piece).collect::<Vec<_>>(), None, &mut |_, _| ()).unwrap();
+}
+
+#[test]
 fn texts_of_nothing_and_of_special_tokens_only_are_answered_or_refused() {
     let mut scheduler = Scheduler::new(tiny(), 16);
     let generate =
