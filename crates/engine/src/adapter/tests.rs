@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value as Json, json};
 
@@ -240,6 +241,21 @@ fn files_that_are_missing_or_damaged_say_so() {
     assert_eq!(error, "doesn't fit the model: `general.type` is ``, and should be `adapter`");
 }
 
+/// An adapter that fits, as GGUF has it.
+pub(crate) fn whole() -> (Vec<(String, Value)>, Vec<Stored>) {
+    let metadata = [
+        ("general.type", Value::text("adapter")),
+        ("general.architecture", Value::text("llama")),
+        ("adapter.type", Value::text("lora")),
+        ("adapter.lora.alpha", Value::F32(4.0)),
+    ];
+    let tensors = vec![
+        Stored::f32("blk.0.attn_v.weight.lora_a", &[32, 2], &[0.5; 64]),
+        Stored::f32("blk.0.attn_v.weight.lora_b", &[2, 16], &[0.5; 32]),
+    ];
+    (metadata.map(|(key, value)| (key.to_owned(), value)).to_vec(), tensors)
+}
+
 /// What is done to an adapter's metadata and tensors.
 type Change<'a> = &'a dyn Fn(&mut Vec<(String, Value)>, &mut Vec<Stored>);
 
@@ -248,17 +264,7 @@ fn a_gguf_adapter_that_llama_cpp_would_abort_at_or_misread_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let base = base(folder.path());
     let told = |change: Change<'_>| {
-        let metadata = [
-            ("general.type", Value::text("adapter")),
-            ("general.architecture", Value::text("llama")),
-            ("adapter.type", Value::text("lora")),
-            ("adapter.lora.alpha", Value::F32(4.0)),
-        ];
-        let mut metadata = metadata.map(|(key, value)| (key.to_owned(), value)).to_vec();
-        let mut tensors = vec![
-            Stored::f32("blk.0.attn_v.weight.lora_a", &[32, 2], &[0.5; 64]),
-            Stored::f32("blk.0.attn_v.weight.lora_b", &[2, 16], &[0.5; 32]),
-        ];
+        let (mut metadata, mut tensors) = whole();
         change(&mut metadata, &mut tensors);
         let file = folder.path().join("adapter.gguf");
         write(File::create(&file).unwrap(), &metadata, &tensors).unwrap();
@@ -304,4 +310,35 @@ fn a_gguf_adapter_that_llama_cpp_would_abort_at_or_misread_is_refused() {
             Stored { kind: TensorKind::from_code(24).unwrap(), bytes: vec![0; 64], ..tensors[0].clone() };
     });
     assert_eq!(told, unfit("`blk.0.attn_v.weight.lora_a` is stored as I8, and F32, F16, BF16, Q8_0 can be"));
+}
+
+proptest! {
+    #[test]
+    fn an_adapter_with_bytes_changed_is_read_or_refused_and_never_a_panic(
+        changes in proptest::collection::vec((0_usize..2_000, any::<u8>()), 1..6),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let base = base(folder.path());
+        let changed = |mut bytes: Vec<u8>| {
+            changes.iter().for_each(|(at, byte)| {
+                let at = at % bytes.len();
+                bytes[at] = *byte;
+            });
+            bytes
+        };
+        let (metadata, tensors) = whole();
+        let mut bytes = Vec::new();
+        write(&mut bytes, &metadata, &tensors).unwrap();
+        let file = folder.path().join("adapter.gguf");
+        std::fs::write(&file, changed(bytes)).unwrap();
+        let _ = Adapter::open(&file, &base);
+        let own = folder.path().join("adapter");
+        write_peft(&own, &config(), &pair("model.layers.0.self_attn.q_proj", 32, 32, 2));
+        for name in ["adapter_model.safetensors", "adapter_config.json"] {
+            let whole = std::fs::read(own.join(name)).unwrap();
+            std::fs::write(own.join(name), changed(whole.clone())).unwrap();
+            let _ = Adapter::open(&own, &base);
+            std::fs::write(own.join(name), whole).unwrap();
+        }
+    }
 }

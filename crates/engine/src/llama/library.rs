@@ -24,6 +24,7 @@ pub struct Library {
     settings: Settings,
     tokens: Token,
     trained_context: usize,
+    slides: bool,
 }
 
 // SAFETY: nothing of it is shared, and llama.cpp ties none of it to a thread.
@@ -64,11 +65,12 @@ impl Library {
         let model =
             NonNull::new(model).ok_or_else(|| format!("was refused by llama.cpp: {}", last_words()))?;
         // SAFETY: the model was just loaded, and is never freed.
-        let (answers_itself, recurs, trained_context) = unsafe {
+        let (answers_itself, recurs, trained_context, slides) = unsafe {
             (
                 sys::llama_model_has_decoder(model.as_ptr()) && !sys::llama_model_has_encoder(model.as_ptr()),
                 sys::llama_model_is_recurrent(model.as_ptr()) || sys::llama_model_is_hybrid(model.as_ptr()),
                 sys::llama_model_n_ctx_train(model.as_ptr()),
+                sys::llama_model_n_swa(model.as_ptr()) > 0,
             )
         };
         if recurs || !answers_itself {
@@ -96,6 +98,7 @@ impl Library {
                 settings: Settings { context: sys::llama_n_ctx(context.as_ptr()), ..settings },
                 tokens: sys::llama_vocab_n_tokens(vocab),
                 trained_context: usize::try_from(trained_context).unwrap_or(0),
+                slides,
             })
         }
     }
@@ -217,14 +220,21 @@ impl Library {
         self.is_token(token) && unsafe { sys::llama_vocab_is_eog(self.vocab, token) }
     }
 
-    /// Lets a sequence remember what another does.
+    /// Whether layers look back through a window that slides. llama.cpp then puts new tokens where one sequence alone
+    /// remembers what its window has passed.
+    pub fn slides(&self) -> bool {
+        self.slides
+    }
+
+    /// Lets a sequence remember the first tokens of what another does.
     ///
     /// # Errors
     /// One of them is none.
-    pub fn copy(&mut self, from: Sequence, to: Sequence) -> Result<(), String> {
+    pub fn copy(&mut self, from: Sequence, to: Sequence, tokens: u32) -> Result<(), String> {
         self.check_sequences(&[from, to])?;
-        // SAFETY: both are sequences; all positions are copied.
-        unsafe { sys::llama_memory_seq_cp(self.memory, i32::from(from), i32::from(to), -1, -1) };
+        let end = i32::try_from(tokens).unwrap_or(i32::MAX);
+        // SAFETY: both are sequences of one memory, in which any stretch of positions can be copied.
+        unsafe { sys::llama_memory_seq_cp(self.memory, i32::from(from), i32::from(to), 0, end) };
         Ok(())
     }
 

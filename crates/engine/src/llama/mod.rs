@@ -23,6 +23,8 @@ pub const AT_ONCE: u32 = 256;
 const ROWS: usize = 64;
 /// Sequences remembered at a time: llama.cpp has 256 at most.
 const SEQUENCES: Sequence = 192;
+/// The least context that a model can be loaded with: llama.cpp aborts where it is smaller than the sequences are many.
+const LEAST_CONTEXT: u32 = 256;
 
 /// A model that is loaded.
 pub struct Llama {
@@ -52,6 +54,12 @@ impl Llama {
 
     fn load_as(wanted: &Load, threads: u32, exact: bool) -> Result<Self, String> {
         let told = |why: String| format!("{} {why}", wanted.file.display());
+        if wanted.context < LEAST_CONTEXT {
+            let context = wanted.context;
+            return Err(told(format!(
+                "can't be run with a context of {context} tokens: {LEAST_CONTEXT} is the least"
+            )));
+        }
         let file = Gguf::open(&wanted.file).map_err(|error| told(error.to_string()))?;
         Shape::of(&file).map_err(|error| told(error.to_string()))?;
         let adapters: Result<Vec<Adapter>, String> = wanted
@@ -63,7 +71,7 @@ impl Llama {
         let files: Vec<PathBuf> = adapters.iter().map(|adapter| adapter.file().to_owned()).collect();
         let settings = Settings {
             context: wanted.context,
-            batch: BATCH,
+            batch: BATCH.min(wanted.context),
             at_once: AT_ONCE,
             sequences: SEQUENCES,
             threads,
@@ -85,7 +93,7 @@ impl Network for Llama {
     }
 
     fn batch(&self) -> usize {
-        BATCH as usize
+        self.library.settings().batch as usize
     }
 
     fn rows(&self) -> usize {
@@ -120,8 +128,12 @@ impl Network for Llama {
         self.library.is_end(token)
     }
 
-    fn fork(&mut self, from: Sequence, to: Sequence) -> Result<(), String> {
-        self.library.copy(from, to)
+    fn slides(&self) -> bool {
+        self.library.slides()
+    }
+
+    fn fork(&mut self, from: Sequence, to: Sequence, tokens: u32) -> Result<(), String> {
+        self.library.copy(from, to, tokens)
     }
 
     fn forget(&mut self, sequence: Sequence) -> Result<(), String> {

@@ -177,7 +177,7 @@ fn what_would_abort_is_refused() {
         let error = llama.compute(&batch, None, &mut |_, _| ()).unwrap_err();
         assert!(error.contains(why), "{error}");
     }
-    assert!(llama.fork(0, 500).is_err() && llama.forget(500).is_err());
+    assert!(llama.fork(0, 500, 1).is_err() && llama.forget(500).is_err());
     assert_eq!((llama.bytes(-3), llama.is_end(1 << 20)), (Vec::new(), false));
     let error = llama.compute(std::slice::from_ref(&piece), Some(0), &mut |_, _| ()).unwrap_err();
     assert_eq!(error, "adapter 0, and there are 0");
@@ -205,6 +205,56 @@ fn tokens_and_their_bytes_are_the_text() {
     assert_eq!(llama.tokens("a", true, false)[0], 1, "the beginning has a token of its own");
     assert!(llama.tokens("</s>", false, true).contains(&2));
     assert!(!llama.tokens("</s>", false, false).contains(&2), "not from a stranger");
+}
+
+#[test]
+fn a_context_that_llama_cpp_would_abort_at_is_refused_and_the_least_one_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.gguf");
+    Tiny::SMALLEST.write(&file, 3).unwrap();
+    let of = |context| Llama::load(&Load { context, ..load(file.clone()) });
+    for context in [0, 1, 64, 191, 255] {
+        let error = of(context).map(|_| ()).unwrap_err();
+        assert!(error.ends_with(&format!("a context of {context} tokens: 256 is the least")), "{error}");
+    }
+    let (mut llama, _) = of(256).unwrap();
+    let piece = |position| Piece { token: 5, position, sequences: vec![0], wanted: false };
+    let error = llama.compute(&vec![piece(0); 257], None, &mut |_, _| ()).unwrap_err();
+    assert_eq!(error, "a batch of 257 tokens, and 1 to 256 can be");
+    llama.compute(&(0..256).map(piece).collect::<Vec<_>>(), None, &mut |_, _| ()).unwrap();
+}
+
+#[test]
+fn texts_of_nothing_and_of_special_tokens_only_are_answered_or_refused() {
+    let mut scheduler = Scheduler::new(tiny(), 16);
+    let generate =
+        |id, text: &str| Order::Generate(Generate { id, text: text.to_owned(), most_tokens: 3, ..a_text() });
+    let special = ["<s></s><s>", "</s>", "<unk>"];
+    let orders = (0..).zip(special).map(|(id, text)| generate(id, text));
+    let reports = run(&mut scheduler, orders.chain([prompt(), score(9, "</s><s>"), score(10, "")]).collect());
+    let ended = reports.iter().filter(|report| matches!(report, Report::Ended { .. } | Report::Scored(_)));
+    assert_eq!(ended.count(), 5, "{reports:?}");
+}
+
+#[test]
+fn a_model_without_a_token_for_the_beginning_refuses_an_empty_text() {
+    let bare = llama(|file| {
+        let mut metadata = Tiny::SMALLEST.metadata();
+        metadata.push(("tokenizer.ggml.add_bos_token".to_owned(), crate::gguf::Value::Bool(false)));
+        metadata.push(("tokenizer.ggml.add_space_prefix".to_owned(), crate::gguf::Value::Bool(false)));
+        let tensors = Tiny::SMALLEST.tensors(3);
+        crate::gguf::write::write(std::fs::File::create(file).unwrap(), &metadata, &tensors).unwrap();
+    });
+    let mut scheduler = Scheduler::new(bare, 16);
+    let empty = Order::Generate(Generate { id: 1, text: String::new(), ..a_text() });
+    let Order::Prompt(prompt) = prompt() else { unreachable!() };
+    let reports = run(&mut scheduler, vec![empty, Order::Prompt(Prompt { before: String::new(), ..prompt })]);
+    // A prompt is told of when it comes, a text when it is its turn.
+    let bad = |why: &str| Refusal::Bad(why.to_owned());
+    let told = Report::NoPrompt { prompt: 1, why: bad("nothing stands before the text") };
+    assert!(reports.contains(&told), "{reports:?}");
+    let told = Report::Refused { id: 1, why: bad("an empty text has nothing that could follow it") };
+    assert!(reports.contains(&told), "{reports:?}");
 }
 
 #[test]

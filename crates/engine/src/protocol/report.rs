@@ -25,7 +25,8 @@ pub enum Report {
         id: u64,
         /// Why it ended.
         end: End,
-        /// Tokens read, without the prompt that was kept.
+        /// Tokens of what was asked, without the prompt that was kept; with those that an earlier text began with too, and
+        /// that were not computed again.
         read: u32,
         /// Each token written, also one that ended the answer.
         written: Vec<Written>,
@@ -46,6 +47,17 @@ pub enum Report {
     },
     /// It is at work, and not stuck: said at least each second between two pieces of work.
     Alive,
+}
+
+impl Report {
+    /// What it is an answer to; `None` of what concerns the engine or a prompt.
+    pub fn id(&self) -> Option<u64> {
+        match self {
+            Self::Scored(scored) => Some(scored.id),
+            Self::Text { id, .. } | Self::Ended { id, .. } | Self::Refused { id, .. } => Some(*id),
+            Self::Loaded(_) | Self::NotLoaded(_) | Self::NoPrompt { .. } | Self::Alive => None,
+        }
+    }
 }
 
 /// What was loaded.

@@ -19,8 +19,8 @@ use crate::protocol::{Constraint, Refusal};
 
 /// Grammars that are kept, the last ones used: each task has few, and making one takes milliseconds.
 const KEPT: usize = 8;
-/// The longest schema or expression, in bytes.
-const LONGEST: usize = 256 << 10;
+/// The longest schema or expression, in bytes. One of 126 KB took 1.2 seconds, and everyone waits for it.
+const LONGEST: usize = 64 << 10;
 /// What stands between JSON's parts: at most one blank or line break. Models write both; one that may go on with blanks
 /// for as long as it likes sometimes does.
 const BETWEEN: &str = "[ \n]";
@@ -30,7 +30,7 @@ fn limits() -> ParserLimits {
     ParserLimits {
         // Up to 2 KB each, for as long as the grammar is kept: 250,000 would be half a gigabyte.
         max_lexer_states: 10_000,
-        // A few hundred kilobytes of JSON, as `LONGEST` has it.
+        // Symbols: a schema that is short and refers to itself in many ways can still be a large grammar.
         max_grammar_size: 100_000,
         // Errors are told to whoever asked: the parser's inside says nothing to them.
         verbose_errors: false,
@@ -59,7 +59,7 @@ impl Constraints {
     pub fn of(network: &impl Network) -> Result<Self, String> {
         let vocabulary = vocabulary(network);
         let mut makes = ParserFactory::new(&vocabulary, InferenceCapabilities::default(), &slices())
-            .map_err(|error| first_line(&error))?;
+            .map_err(|error| reason(&error))?;
         makes.quiet();
         *makes.limits_mut() = limits();
         Ok(Self { makes, kept: VecDeque::new() })
@@ -104,7 +104,7 @@ impl Constraints {
             }
             Constraint::Regex(expression) => TopLevelGrammar::from_regex(expression),
         };
-        let cant = |error: &anyhow::Error| bad(format!("can't be used: {}", first_line(error)));
+        let cant = |error: &anyhow::Error| bad(format!("can't be used: {}", reason(error)));
         let parser = self.makes.create_parser(grammar).map_err(|error| cant(&error))?;
         let at_start = Matcher::new(Ok(parser));
         // Whether anything meets it shows when the first token is asked for.
@@ -147,7 +147,7 @@ impl Grammar {
 
     fn broke(&self, error: &anyhow::Error) -> String {
         self.is_broken.set(true);
-        format!("the constraint can't be followed any further: {}", first_line(error))
+        format!("the constraint can't be followed any further: {}", reason(error))
     }
 }
 
@@ -200,8 +200,16 @@ fn text(constraint: &Constraint) -> &str {
 }
 
 /// What it says to whoever wrote the constraint: the rest is the parser's inside.
-fn first_line(error: &anyhow::Error) -> String {
+fn reason(error: &anyhow::Error) -> String {
     let told = error.to_string();
-    let line = told.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it didn't say why");
-    line.chars().take(300).collect()
+    let mut lines = told.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or("llguidance didn't say why");
+    match first {
+        // Its word for a place where no token can come.
+        "NoExtensionBias" => "nothing meets it".to_owned(),
+        // An expression's fault stands below the place it was found at.
+        first => {
+            lines.find_map(|line| line.strip_prefix("error: ")).unwrap_or(first).chars().take(300).collect()
+        }
+    }
 }

@@ -29,17 +29,25 @@ pub struct Writing {
     written: Vec<Written>,
 }
 
+/// Where an answer begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'a> {
+    /// Tokens of the prompt that it goes on from.
+    pub before: u32,
+    /// What follows them.
+    pub text: &'a [Token],
+    /// How many tokens of the text are remembered already: fewer than all.
+    pub known: usize,
+    /// Tokens that there is room for, of the text and the answer.
+    pub room: usize,
+    /// The sequence.
+    pub sequence: Sequence,
+}
+
 impl Writing {
-    /// Begins in a sequence that remembers `before` tokens, of which there is room for `room` more: those of `text` and the
-    /// answer. The second is what to compute.
-    pub fn begin(
-        order: &Generate,
-        before: u32,
-        text: &[Token],
-        room: usize,
-        sequence: Sequence,
-        grammar: Option<Grammar>,
-    ) -> (Self, Vec<Piece>) {
+    /// Begins; the second is what to compute.
+    pub fn begin(order: &Generate, start: &Start<'_>, grammar: Option<Grammar>) -> (Self, Vec<Piece>) {
+        let Start { before, text, known, room, sequence } = *start;
         let read = text.len() as u32;
         let left = (room as u32).saturating_sub(read);
         let (most, at_most) = if order.most_tokens <= left {
@@ -47,15 +55,13 @@ impl Writing {
         } else {
             (left, End::Context)
         };
-        let mut pieces: Vec<Piece> = (before..)
-            .zip(text)
-            .map(|(position, token)| Piece {
-                token: *token,
-                position,
-                sequences: vec![sequence],
-                wanted: false,
-            })
-            .collect();
+        let pieces = (before..).zip(text).skip(known).map(|(position, token)| Piece {
+            token: *token,
+            position,
+            sequences: vec![sequence],
+            wanted: false,
+        });
+        let mut pieces: Vec<Piece> = pieces.collect();
         if let Some(last) = pieces.last_mut() {
             last.wanted = true;
         }

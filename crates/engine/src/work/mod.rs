@@ -5,6 +5,7 @@
 //! | What must a network be able to do? | `network.rs` |
 //! | Whose turn is it, and is there room? | `schedule.rs` |
 //! | What is the same for many texts? | `prompt.rs` |
+//! | What did an earlier text begin with, too? | `earlier.rs` |
 //! | How well does each label fit? | `score.rs` |
 //! | What follows a text? | `generate.rs`, `sample.rs`, `speech.rs` |
 //! | What keeps an answer to its schema? | `constrain.rs` |
@@ -13,6 +14,7 @@
 //! All of it is Rust that knows nothing of llama.cpp, and is tested over a network that can be reckoned by hand.
 
 mod constrain;
+mod earlier;
 mod generate;
 mod network;
 mod prompt;

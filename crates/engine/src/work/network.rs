@@ -54,11 +54,15 @@ pub trait Network {
     /// Whether the model says with it that it has ended.
     fn is_end(&self, token: Token) -> bool;
 
-    /// Lets `to`, which remembers nothing, remember what `from` does.
+    /// Whether layers look back through a window that slides: of a beginning, what lies before the window may be gone, so
+    /// that only all of what a sequence remembers can be gone on from.
+    fn slides(&self) -> bool;
+
+    /// Lets `to`, which remembers nothing, remember the first `tokens` of what `from` does.
     ///
     /// # Errors
     /// In a sentence.
-    fn fork(&mut self, from: Sequence, to: Sequence) -> Result<(), String>;
+    fn fork(&mut self, from: Sequence, to: Sequence, tokens: u32) -> Result<(), String>;
 
     /// Lets a sequence forget everything.
     ///

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::constrain::{Constraints, Grammar};
-use super::generate::Writing;
-use super::network::{Network, Piece, Sequence};
+use super::earlier::{self, Earlier};
+use super::generate::{Start, Writing};
+use super::network::{Network, Piece, Sequence, Token};
 use super::prompt::{Prepared, check_adapter};
 use super::score::{Next, Scoring};
 use crate::protocol::{Constraint, Generate, Order, Refusal, Report, Score};
 
-/// Batches in a row with one adapter, where others wait: after a change llama.cpp lays out its memory anew.
+/// Batches in a row with one adapter, where others wait: after a change llama.cpp lays out its memory anew, which took 1.7
+/// milliseconds for 22 layers.
 const BATCHES_IN_A_ROW: u32 = 4;
 
 /// Everything that one network is asked.
@@ -22,6 +24,7 @@ pub struct Scheduler<N> {
     /// Made when the first answer needs it: reading the vocabulary takes a moment.
     constraints: Option<Constraints>,
     prompts: BTreeMap<u64, Kept>,
+    earlier: earlier::Kept,
     waiting: VecDeque<Waiting>,
     most_waiting: usize,
     jobs: Vec<Job>,
@@ -71,6 +74,8 @@ struct Job {
     /// The prompt it goes on from.
     prompt: Option<u64>,
     adapter: Option<u32>,
+    /// What its sequence remembers, where another text may go on from it.
+    tokens: Option<Vec<Token>>,
     ended: bool,
 }
 
@@ -100,8 +105,20 @@ impl<N: Network> Scheduler<N> {
     pub fn new(network: N, most_waiting: usize) -> Self {
         let free = (0..network.sequences()).rev().collect();
         let (prompts, waiting, jobs) = (BTreeMap::new(), VecDeque::new(), Vec::new());
-        let (constraints, adapter) = (None, (None, 0));
-        Self { network, constraints, prompts, waiting, most_waiting, jobs, turn: 0, adapter, free, clock: 0 }
+        let (constraints, adapter, earlier) = (None, (None, 0), earlier::Kept::default());
+        Self {
+            network,
+            constraints,
+            prompts,
+            earlier,
+            waiting,
+            most_waiting,
+            jobs,
+            turn: 0,
+            adapter,
+            free,
+            clock: 0,
+        }
     }
 
     /// What it works with.
@@ -285,11 +302,22 @@ impl<N: Network> Scheduler<N> {
         }
         let Some(from) = self.remember(score.prompt, now, say)? else { return Ok(Begun::NotYet) };
         let sequences: Vec<Sequence> = (0..needed).filter_map(|_| self.free.pop()).collect();
-        self.network.fork(from, sequences[0])?;
+        self.network.fork(from, sequences[0], prompt.before.len() as u32)?;
         let adapter = prompt.adapter;
         let (scoring, pieces) = Scoring::begin(score.id, prompt, &text, sequences);
         let (kind, prompt, pending) = (Kind::Score(scoring), Some(score.prompt), pieces.into());
-        self.jobs.push(Job { id: score.id, until, kind, pending, room, prompt, adapter, ended: false });
+        let tokens = None;
+        self.jobs.push(Job {
+            id: score.id,
+            until,
+            kind,
+            pending,
+            room,
+            prompt,
+            adapter,
+            tokens,
+            ended: false,
+        });
         Ok(Begun::Yes)
     }
 
@@ -332,25 +360,77 @@ impl<N: Network> Scheduler<N> {
             return Ok(Begun::Refused(Refusal::TooLong { tokens, room }));
         }
         let room = (text.len() + order.most_tokens as usize).min(limit - before);
-        if !self.make_room(room, 1, order.prompt)? {
-            return Ok(Begun::NotYet);
-        }
         let grammar = match order.constraint.as_ref().map(|constraint| self.grammar(constraint)).transpose() {
             Ok(grammar) => grammar,
             Err(why) => return Ok(Begun::Refused(why)),
         };
+        let earlier = match prompt {
+            Some(_) => None,
+            None => self.earlier.take(&text, adapter, self.network.slides()),
+        };
+        if !self.make_room(room, 1, order.prompt)? {
+            return self.keep_earlier(earlier.map(|(earlier, _)| earlier)).map(|()| Begun::NotYet);
+        }
         let from = match order.prompt {
             Some(number) => self.remember(number, now, say)?,
             None => None,
         };
-        let Some(sequence) = self.free.pop() else { return Ok(Begun::NotYet) };
+        let Some(sequence) = self.free.pop() else {
+            return self.keep_earlier(earlier.map(|(earlier, _)| earlier)).map(|()| Begun::NotYet);
+        };
         if let Some(from) = from {
-            self.network.fork(from, sequence)?;
+            self.network.fork(from, sequence, before as u32)?;
         }
-        let (writing, pieces) = Writing::begin(order, before as u32, &text, room, sequence, grammar);
+        let known = match earlier {
+            Some((earlier, shared)) => self.go_on_from(earlier, shared, sequence, room)?,
+            None => 0,
+        };
+        let start = Start { before: before as u32, text: &text, known, room, sequence };
+        let (writing, pieces) = Writing::begin(order, &start, grammar);
         let (kind, prompt, pending) = (Kind::Generate(writing), order.prompt, pieces.into());
-        self.jobs.push(Job { id: order.id, until, kind, pending, room, prompt, adapter, ended: false });
+        let tokens = prompt.is_none().then_some(text);
+        self.jobs.push(Job {
+            id: order.id,
+            until,
+            kind,
+            pending,
+            room,
+            prompt,
+            adapter,
+            tokens,
+            ended: false,
+        });
         Ok(Begun::Yes)
+    }
+
+    /// Lets a new sequence begin as an earlier text did, which stays where there is room for both: its own end may be gone on
+    /// from as well.
+    fn go_on_from(
+        &mut self,
+        earlier: Earlier,
+        shared: usize,
+        sequence: Sequence,
+        room: usize,
+    ) -> Result<usize, String> {
+        self.network.fork(earlier.sequence, sequence, shared as u32)?;
+        let has_room = self.used() + room + earlier.tokens.len() <= self.network.room();
+        match has_room && shared < earlier.tokens.len() {
+            true => self.keep_earlier(Some(earlier))?,
+            false => self.release(earlier.sequence)?,
+        }
+        Ok(shared)
+    }
+
+    /// Keeps what an answer was written from.
+    fn keep_earlier(&mut self, earlier: Option<Earlier>) -> Result<(), String> {
+        let forgotten = earlier.map(|earlier| self.earlier.add(earlier)).unwrap_or_default();
+        forgotten.iter().try_for_each(|earlier| self.release(earlier.sequence))
+    }
+
+    fn release(&mut self, sequence: Sequence) -> Result<(), String> {
+        self.network.forget(sequence)?;
+        self.free.push(sequence);
+        Ok(())
     }
 
     fn grammar(&mut self, constraint: &Constraint) -> Result<Grammar, Refusal> {
@@ -361,8 +441,8 @@ impl<N: Network> Scheduler<N> {
         constraints.begin(constraint)
     }
 
-    /// Whether there is room for a request and for the prompt that it goes on from. Prompts that nobody is using make way,
-    /// the one used longest ago first.
+    /// Whether there is room for a request and for the prompt that it goes on from. Earlier texts make way, then prompts that
+    /// nobody is using, the one used longest ago first.
     fn make_room(&mut self, room: usize, sequences: usize, prompt: Option<u64>) -> Result<bool, String> {
         loop {
             let own =
@@ -371,6 +451,10 @@ impl<N: Network> Scheduler<N> {
             let sequences = sequences + usize::from(own.is_some());
             if self.used() + tokens <= self.network.room() && sequences <= self.free.len() {
                 return Ok(true);
+            }
+            if let Some(earlier) = self.earlier.oldest() {
+                self.release(earlier.sequence)?;
+                continue;
             }
             let in_use = |number: &u64| self.jobs.iter().any(|job| job.prompt == Some(*number));
             let idle = self.prompts.iter().filter(|(number, kept)| {
@@ -384,8 +468,7 @@ impl<N: Network> Scheduler<N> {
 
     fn forget_prompt(&mut self, number: u64) -> Result<(), String> {
         if let Some(sequence) = self.prompts.get_mut(&number).and_then(|kept| kept.sequence.take()) {
-            self.network.forget(sequence)?;
-            self.free.push(sequence);
+            self.release(sequence)?;
         }
         Ok(())
     }
@@ -394,6 +477,7 @@ impl<N: Network> Scheduler<N> {
     fn used(&self) -> usize {
         let kept = self.prompts.values().filter(|kept| kept.sequence.is_some());
         kept.map(|kept| kept.prompt.before.len()).sum::<usize>()
+            + self.earlier.tokens()
             + self.jobs.iter().map(|job| job.room).sum::<usize>()
     }
 
@@ -484,7 +568,7 @@ impl<N: Network> Scheduler<N> {
             (Heard::Next(Ok(Next::Labels { forked, pieces })), Kind::Score(scoring)) => {
                 for sequence in forked {
                     self.network.forget(sequence)?;
-                    self.network.fork(scoring.text_sequence(), sequence)?;
+                    self.network.fork(scoring.text_sequence(), sequence, scoring.text_end())?;
                 }
                 job.pending.extend(pieces);
                 None
@@ -497,6 +581,9 @@ impl<N: Network> Scheduler<N> {
             (Heard::Logits(logits), Kind::Generate(writing)) => match writing.hear(&logits, &self.network) {
                 Ok((reports, piece)) => {
                     reports.into_iter().for_each(say);
+                    if let (Some(tokens), Some(piece)) = (&mut job.tokens, &piece) {
+                        tokens.push(piece.token);
+                    }
                     job.ended = piece.is_none();
                     job.pending.extend(piece);
                     return Ok(());
@@ -514,13 +601,20 @@ impl<N: Network> Scheduler<N> {
     }
 
     fn clear_ended(&mut self) -> Result<(), String> {
-        for job in self.jobs.iter().filter(|job| job.ended) {
-            for sequence in job.sequences() {
-                self.network.forget(sequence)?;
-                self.free.push(sequence);
+        let (ended, at_work) = std::mem::take(&mut self.jobs).into_iter().partition(|job| job.ended);
+        self.jobs = at_work;
+        let ended: Vec<Job> = ended;
+        for job in ended {
+            let sequences = job.sequences();
+            match (job.tokens, sequences.as_slice()) {
+                // What was broken off has tokens that were not computed.
+                (Some(tokens), [sequence]) if job.pending.is_empty() => {
+                    let earlier = Earlier { tokens, sequence: *sequence, adapter: job.adapter };
+                    self.keep_earlier(Some(earlier))?;
+                }
+                _ => sequences.into_iter().try_for_each(|sequence| self.release(sequence))?,
             }
         }
-        self.jobs.retain(|job| !job.ended);
         Ok(())
     }
 }

@@ -86,6 +86,11 @@ impl Scoring {
         self.sequences[0]
     }
 
+    /// Tokens up to where the text ends.
+    pub fn text_end(&self) -> u32 {
+        self.end
+    }
+
     /// All its sequences.
     pub fn sequences(&self) -> &[Sequence] {
         &self.sequences

@@ -1,12 +1,12 @@
 //! How do orders come in, and reports go out? One thread reads orders as they come; the one that was called works.
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::network::Network;
 use super::schedule::Scheduler;
-use crate::protocol::{self, FrameError, HELLO, Load, Loaded, Order, Report};
+use crate::protocol::{self, FrameError, HELLO, LONGEST, Load, Loaded, Order, Refusal, Report};
 
 /// Orders that are read ahead of the work; then the other side has to wait.
 const READ_AHEAD: usize = 1_024;
@@ -18,10 +18,11 @@ const ALIVE_EACH: Duration = Duration::from_millis(500);
 /// # Errors
 /// Why it ended before: what came can't be understood, or the network failed. The other side sees that it has left.
 pub fn serve<N: Network>(
-    mut input: impl Read + Send + 'static,
+    input: impl Read + Send + 'static,
     mut output: impl Write,
     load: impl FnOnce(&Load) -> Result<(N, Loaded), String>,
 ) -> Result<(), String> {
+    let mut input = BufReader::new(input);
     let wanted = match protocol::read(&mut input) {
         Ok(Order::Load(wanted)) => wanted,
         Ok(_) => return Err("the first order was not what to load".to_owned()),
@@ -89,6 +90,28 @@ fn work<N: Network>(
     }
 }
 
+/// One that is too long to be sent is refused: the next one can be.
 fn say(output: &mut impl Write, report: &Report) -> Result<(), String> {
-    protocol::write(output, report).map_err(|error| error.to_string())
+    let told = match protocol::write(output, report) {
+        Err(FrameError::TooLong(bytes)) => {
+            let why = Refusal::Failed(format!("an answer of {bytes} bytes, and {LONGEST} is the most"));
+            protocol::write(output, &Report::Refused { id: report.id().unwrap_or_default(), why })
+        }
+        told => told,
+    };
+    told.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_too_long_to_be_sent_is_refused_by_its_own_name() {
+        let mut sent = Vec::new();
+        let text = "x".repeat(LONGEST as usize);
+        say(&mut sent, &Report::Text { id: 7, text }).unwrap();
+        let why = Refusal::Failed("an answer of 33554459 bytes, and 33554432 is the most".to_owned());
+        assert_eq!(protocol::read::<Report>(&mut sent.as_slice()).unwrap(), Report::Refused { id: 7, why });
+    }
 }

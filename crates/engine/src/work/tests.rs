@@ -1,4 +1,6 @@
+mod bad;
 mod constrained;
+mod earlier;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -24,12 +26,13 @@ struct Reckoning {
     /// What each sequence was computed with so far, and each batch.
     adapters: HashMap<Sequence, Option<u32>>,
     adapted: Vec<Option<u32>>,
+    slides: bool,
 }
 
 impl Reckoning {
     fn new(room: usize, batch: usize) -> Self {
         let (memory, batches) = (HashMap::new(), Vec::new());
-        Self { room, batch, memory, batches, adapters: HashMap::new(), adapted: Vec::new() }
+        Self { room, batch, memory, batches, adapters: HashMap::new(), adapted: Vec::new(), slides: false }
     }
 
     fn logits(before: &[Token]) -> Vec<f32> {
@@ -83,9 +86,16 @@ impl Network for Reckoning {
         token == END
     }
 
-    fn fork(&mut self, from: Sequence, to: Sequence) -> Result<(), String> {
+    fn slides(&self) -> bool {
+        self.slides
+    }
+
+    fn fork(&mut self, from: Sequence, to: Sequence, tokens: u32) -> Result<(), String> {
         assert!(self.memory.get(&to).is_none_or(Vec::is_empty), "{to} remembers something");
-        let remembered = self.memory.get(&from).cloned().unwrap_or_default();
+        let mut remembered = self.memory.get(&from).cloned().unwrap_or_default();
+        assert!(remembered.len() >= tokens as usize, "{from} remembers {}, not {tokens}", remembered.len());
+        assert!(!self.slides || remembered.len() == tokens as usize, "what the window has passed is gone");
+        remembered.truncate(tokens as usize);
         self.memory.insert(to, remembered);
         self.adapters.extend(self.adapters.get(&from).copied().map(|adapter| (to, adapter)));
         Ok(())
@@ -661,6 +671,22 @@ mod over_a_socket {
         assert!(matches!(hear(&mut engine).unwrap(), Report::NoPrompt { prompt: 2, .. }));
         drop(engine);
         assert_eq!(served.join().unwrap(), Ok(()));
+    }
+
+    #[test]
+    fn an_asker_who_leaves_in_the_middle_of_an_answer_ends_the_engine_and_nothing_else() {
+        let (mut engine, served) = engine();
+        say(&mut engine, &load("model.gguf"));
+        hear(&mut engine).unwrap();
+        let endless = Generate { constraint: None, ..generate(1, "tell me", 390) };
+        say(&mut engine, &Order::Generate(endless));
+        assert!(matches!(hear(&mut engine).unwrap(), Report::Text { id: 1, .. }));
+        drop(engine);
+        // It notices when it reads, or when it writes.
+        match served.join().unwrap() {
+            Ok(()) => {}
+            Err(why) => assert!(why.contains("Broken pipe") || why.contains("left"), "{why}"),
+        }
     }
 
     #[test]

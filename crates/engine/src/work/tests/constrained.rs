@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::constrain::Constraints;
-use super::super::generate::Writing;
+use super::super::generate::{Start, Writing};
 use super::*;
 use crate::protocol::Constraint;
 
@@ -76,7 +76,8 @@ fn check(text: &str) {
 fn drawn(constraints: &mut Constraints, constraint: &Constraint, seed: u64, most: u32) -> (String, End) {
     let grammar = constraints.begin(constraint).unwrap();
     let order = generate(seed, "text", most);
-    let (mut writing, _) = Writing::begin(&order, 0, &[1], most as usize + 1, 0, Some(grammar));
+    let start = Start { before: 0, text: &[1], known: 0, room: most as usize + 1, sequence: 0 };
+    let (mut writing, _) = Writing::begin(&order, &start, Some(grammar));
     let network = Reckoning::new(0, 0);
     let mut random = fastrand::Rng::with_seed(seed);
     let mut text = String::new();
@@ -174,7 +175,8 @@ fn the_model_ends_only_where_its_answer_may_be_over() {
     for (expression, expected) in [("a+", "a"), ("(ab)*", ""), ("abc", "abc")] {
         let grammar = constraints.begin(&regex(expression)).unwrap();
         let greedy = Generate { sampling: Sampling::GREEDY, ..generate(1, "", 9) };
-        let (mut writing, _) = Writing::begin(&greedy, 0, &[1], 10, 0, Some(grammar));
+        let start = Start { before: 0, text: &[1], known: 0, room: 10, sequence: 0 };
+        let (mut writing, _) = Writing::begin(&greedy, &start, Some(grammar));
         let mut reports = Vec::new();
         while !matches!(reports.last(), Some(Report::Ended { .. })) {
             reports.extend(writing.hear(&wants_to_end, &network).unwrap().0);
@@ -213,7 +215,7 @@ fn an_answer_that_runs_out_of_tokens_says_so_and_is_left_as_it_is() {
 
 #[test]
 fn a_constraint_that_cant_be_used_is_refused_with_its_reason_and_the_next_is_answered() {
-    let long = format!(r#"{{"title": "{}"}}"#, "x".repeat(300_000));
+    let long = format!(r#"{{"title": "{}"}}"#, "x".repeat(70_000));
     for (constraint, expected) in [
         (schema("{"), "the schema is no JSON: EOF while parsing an object at line 1 column 1"),
         (schema("7"), "the schema can't be used: schema must be an object or boolean"),
@@ -227,11 +229,14 @@ fn a_constraint_that_cant_be_used_is_refused_with_its_reason_and_the_next_is_ans
             schema(r#"{"type": "string", "minLength": 3, "maxLength": 1}"#),
             "the schema can't be used: Unsatisfiable",
         ),
-        (schema(r##"{"$ref": "#/$defs/none"}"##), "the schema can't be used: "),
-        (schema(r#"{"type": "object", "unevaluatedProperties": false}"#), "the schema can't be used: "),
-        (schema(&long), "the schema has 300013 bytes, and 262144 is the most"),
-        (regex("("), "the regular expression can't be used: "),
-        (regex(r"[^\s\S]"), "the regular expression can't be used: "),
+        (schema(r##"{"$ref": "#/$defs/none"}"##), "the schema can't be used: Reference segment"),
+        (
+            schema(r#"{"type": "object", "unevaluatedProperties": false}"#),
+            r#"the schema can't be used: Unimplemented keys: ["unevaluatedProperties"]"#,
+        ),
+        (schema(&long), "the schema has 70013 bytes, and 65536 is the most"),
+        (regex("("), "the regular expression can't be used: unclosed group"),
+        (regex(r"[^\s\S]"), "the regular expression can't be used: nothing meets it"),
     ] {
         let mut scheduler = Scheduler::new(Reckoning::new(100, 32), 10);
         let bad = Generate { constraint: Some(constraint.clone()), ..generate(1, "text", 4) };
@@ -256,4 +261,19 @@ fn grammars_are_made_once_and_only_the_last_ones_are_kept() {
     (3..40).for_each(|number| constraints.begin(&counted(number)).map(drop).unwrap());
     assert_eq!(constraints.kept().len(), 8);
     assert_eq!(drawn(&mut constraints, &counted(1), 0, 20).0, "answer 1");
+}
+
+#[test]
+fn a_grammar_that_breaks_says_so_and_isnt_used_again() {
+    let mut constraints = Constraints::of(&Reckoning::new(0, 0)).unwrap();
+    let mut grammar = constraints.begin(&regex("abc")).unwrap();
+    for token in [Token::from(b'z') + 3, -1, Token::MAX] {
+        assert!(grammar.take(token).is_err(), "{token}");
+    }
+    let mut logits = vec![0.0; VOCABULARY];
+    let error = grammar.rule_out(&mut logits).unwrap_err();
+    assert!(error.starts_with("the constraint can't be followed any further: "), "{error}");
+    constraints.begin(&regex("xyz")).map(drop).unwrap();
+    assert_eq!(constraints.kept(), [&regex("xyz")], "the broken one is gone");
+    assert_eq!(drawn(&mut constraints, &regex("abc"), 1, 9).0, "abc");
 }
