@@ -153,7 +153,7 @@ fn measure(
     // A stale or uncertified release answers nothing small; what is measured is what it does, not what it might.
     let thresholds: Vec<Option<f64>> = live.ladder.rungs.iter().map(|rung| rung.threshold.value()).collect();
     let observed: Vec<ObservedRow> =
-        rows.iter().zip(own).map(|(row, climbed)| observe(live, row, climbed)).collect();
+        rows.iter().zip(own).map(|(row, climbed)| observe(live, task, row, climbed)).collect();
     let judgement = Judgement { task, guarantee, thresholds: &thresholds, rows: &observed };
     let mut answered_by: BTreeMap<String, u64> =
         release.rungs.iter().map(|rung| (rung.model.to_string(), 0)).collect();
@@ -169,9 +169,12 @@ fn measure(
     let cost = climbs.iter().map(|climbed| Spent::of(&climbed.steps)).fold(Spent::default(), |sum, spent| {
         Spent { known: sum.known + spent.known, unknown: sum.unknown + spent.unknown }
     });
-    let right =
-        |(row, climbed): (&ObservedRow, &Climbed)| climbed.answer.as_ref() == row.right_answer(guarantee);
-    let right = observed.iter().zip(climbs).filter(|pair| right(*pair)).count();
+    let is_right = |(row, (seen, climbed)): (&LabelledRow, (&ObservedRow, &Climbed))| {
+        let said = climbed.answer.as_ref().map(|answer| task.judged(answer, row.target()));
+        said.is_some() && said.as_ref() == seen.right_answer(guarantee)
+    };
+    let all = rows.iter().zip(observed.iter().zip(climbs));
+    let right = all.filter(|answered| is_right(*answered)).count();
     let labels = judgement.plots(&[], Vec::new()).labels;
     Measured {
         rows: rows.len() as u64,
@@ -190,7 +193,7 @@ fn measure(
 }
 
 /// What each rung of the release said, from the steps of a climb.
-fn observe(live: &Live, row: &LabelledRow, climbed: &Climbed) -> ObservedRow {
+fn observe(live: &Live, task: &Task, row: &LabelledRow, climbed: &Climbed) -> ObservedRow {
     let said = |model: &sprat_task::ModelId| {
         let step = climbed.steps.iter().find(|step| step.model == *model)?;
         let (by, prediction, _) = climbed.own.as_ref()?;
@@ -202,18 +205,15 @@ fn observe(live: &Live, row: &LabelledRow, climbed: &Climbed) -> ObservedRow {
         };
         // Only the ladder's own answer is kept of a climb: the accepting rung's, or the last one's.
         (by == model).then(|| Said {
-            answer: prediction.answer.clone(),
+            answer: task.judged(&prediction.answer, row.target()),
             confidence,
             latency_us: step.latency_us,
             cost_micro_usd: step.usage.cost,
         })
     };
     ObservedRow {
-        input: row.input.hash(),
-        gold: row.gold.clone(),
-        large: row.large.clone(),
         said: live.ladder.rungs.iter().map(|rung| said(rung.model.id())).collect(),
-        seen: false,
+        ..ObservedRow::unanswered(task, row)
     }
 }
 

@@ -103,21 +103,29 @@ fn a_task_that_writes_texts_is_certified_for_their_quality_and_answers_everywher
 #[test]
 fn a_near_enough_text_counts_as_right_when_small_answers_are_checked() {
     let workspace = workspace();
-    workspace.write("tasks/german.toml", format!("{TASK}\n[audit]\nrate = 1.0\n"));
+    // Where each were checked, each would cost as much as the large model.
+    workspace.write("tasks/german.toml", format!("{TASK}\n[audit]\nrate = 0.9\n"));
     assert_eq!(workspace.sprat(&["learn", "german", "rows.jsonl"]).code, 0);
     let served = Served::start(&workspace);
-    for number in [3, 7] {
-        let text = format!("please say the number {number} of today");
-        let body = json!({"model": "german", "messages": [{"role": "user", "content": text}]}).to_string();
-        let reply = Served::send(served.clients, "POST /v1/chat/completions", &body);
-        assert!(reply.contains("x-sprat-answered-by: small"), "{reply}");
-    }
     let release = sprat_task::ReleaseId { task: "german".into(), version: 1 };
-    let counts = wait_for("both audits", || {
-        let counts = workspace.store().audits().counts(&release, i64::MIN).unwrap();
-        (counts.answered == 2).then_some(counts)
-    });
-    assert_eq!((counts.drawn, counts.differing), (2, 1), "only the one that says something else differs");
+    let checked = |number: usize| {
+        for _ in 0..20 {
+            let text = format!("please say the number {number} of today");
+            let body =
+                json!({"model": "german", "messages": [{"role": "user", "content": text}]}).to_string();
+            let reply = Served::send(served.clients, "POST /v1/chat/completions", &body);
+            assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+        }
+        wait_for("the audits", || {
+            let counts = workspace.store().audits().counts(&release, i64::MIN).unwrap();
+            (counts.drawn > 0 && counts.answered == counts.drawn).then_some(counts)
+        })
+    };
+    let near_enough = checked(3);
+    assert_eq!(near_enough.differing, 0, "{near_enough:?}");
+    let others = checked(7);
+    assert_eq!(others.differing, others.drawn - near_enough.drawn, "{others:?}");
+    assert!(others.differing > 0);
 }
 
 #[test]
