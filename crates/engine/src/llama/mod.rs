@@ -5,6 +5,8 @@ mod golden;
 mod library;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vocabularies;
 
 use std::path::PathBuf;
 use std::time::Instant;
