@@ -2,7 +2,12 @@
 
 #[cfg(test)]
 mod golden;
+mod importance;
+mod job;
 mod library;
+mod quantize;
+#[cfg(test)]
+mod smaller;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -16,6 +21,8 @@ use crate::gguf::{Gguf, Shape};
 use crate::protocol::{HELLO, Load, Loaded};
 use crate::work::{Network, Piece, Sequence, Token};
 use library::{Library, Settings};
+
+pub use job::work;
 
 /// Most tokens of a batch.
 const BATCH: u32 = 512;
