@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 #[cfg(feature = "decoder")]
 use sprat_engine::gguf::Gguf;
 use sprat_models::decoder::chat::ChatModel;
-use sprat_models::decoder::{DecoderTrainer, Engines, Settings};
-use sprat_models::hub::ModelSource;
+use sprat_models::decoder::{DecoderTrainer, Engine, Engines, Settings};
+use sprat_models::hub::{Hub, HubConfig, ModelSource};
 use sprat_task::ModelId;
 
 use crate::config::{Decoder, ModelConfig};
@@ -41,29 +41,17 @@ pub fn chat(workspace: &Workspace, id: &ModelId, decoder: &Decoder) -> Result<Ch
 }
 
 fn settings(workspace: &Workspace, id: &ModelId, decoder: &Decoder) -> Result<Settings, String> {
-    if !ARE_BUILT_IN {
-        return Err("this build runs no decoders; build sprat with its feature `decoder`".to_owned());
-    }
-    let file = file(workspace, decoder)?;
+    let engine = program()?;
+    let file = file(workspace, &decoder.source)?;
     let (adapters, adapter) = adapters(workspace, id, decoder, &file)?;
-    let engine = program().map_err(|error| format!("where this program lies can't be found out: {error}"))?;
     Ok(Settings {
-        engine: (engine, vec!["engine".to_owned()]),
+        engine,
         file,
         context: decoder.context,
         threads: decoder.threads.unwrap_or(0),
         adapters,
         adapter,
     })
-}
-
-fn file(workspace: &Workspace, decoder: &Decoder) -> Result<PathBuf, String> {
-    match &decoder.source {
-        ModelSource::Path(path) => Ok(workspace.root.join(path)),
-        ModelSource::Hub(repository) => Err(format!(
-            "decoders are not pulled yet: fetch a GGUF file of {repository} and write source = \"path:FILE.gguf\""
-        )),
-    }
 }
 
 /// The adapters of all models that are run as this one is but for that, as far as they fit, and the place of its own among
@@ -111,9 +99,45 @@ fn fits(_: &Path, _: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// This very program: an engine is `sprat engine`.
-fn program() -> std::io::Result<PathBuf> {
-    std::env::current_exe()
+/// The engine of a file, whether or not it is declared: it is started when it is first asked.
+///
+/// # Errors
+/// A sentence: what is wrong with the file, or that it doesn't fit.
+pub fn engine(file: PathBuf, context: u32, threads: u32) -> Result<Arc<Engine>, String> {
+    let settings =
+        Settings { engine: program()?, file, context, threads, adapters: Vec::new(), adapter: None };
+    settings.open(engines()).map(|(engine, _)| engine)
+}
+
+/// Where the GGUF file of a source is; one of the hub, where it was pulled.
+///
+/// # Errors
+/// It isn't on this machine, with what fetches it.
+pub fn file(workspace: &Workspace, source: &ModelSource) -> Result<PathBuf, String> {
+    let repository = match source {
+        ModelSource::Path(path) => return Ok(workspace.root.join(path)),
+        ModelSource::Hub(repository) => repository,
+    };
+    let config = HubConfig::from_env(|name| std::env::var(name).ok()).map_err(|problem| problem.message)?;
+    let snapshot = Hub::new(config).cache().find(repository).ok_or_else(|| {
+        format!("model {repository} is not on this machine; `sprat models pull hf:{repository}` fetches it")
+    })?;
+    snapshot.gguf().ok_or_else(|| {
+        format!("model {repository} is no GGUF file; name one of its repository: hf:{repository}#q4_k_m")
+    })
+}
+
+/// What runs an engine, with its arguments: this very program, as `sprat engine`.
+///
+/// # Errors
+/// This build runs none, or it can't be found out where the program lies.
+pub fn program() -> Result<(PathBuf, Vec<String>), String> {
+    if !ARE_BUILT_IN {
+        return Err("this build runs no decoders; build sprat with its feature `decoder`".to_owned());
+    }
+    let program = std::env::current_exe();
+    let program = program.map_err(|error| format!("where this program lies can't be found out: {error}"))?;
+    Ok((program, vec!["engine".to_owned()]))
 }
 
 /// The engines of this process. A model has one, whichever tasks and releases ask it.
@@ -127,10 +151,19 @@ pub fn may_take() -> Option<u64> {
     memory().map(|bytes| (bytes as f64 * SHARE) as u64)
 }
 
+/// Bytes of memory that nobody needs now, where that can be found out.
+pub fn available() -> Option<u64> {
+    meminfo("MemAvailable:")
+}
+
 /// Bytes of memory that the machine has, where that can be found out.
 fn memory() -> Option<u64> {
+    meminfo("MemTotal:")
+}
+
+fn meminfo(key: &str) -> Option<u64> {
     let told = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = told.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = told.lines().find_map(|line| line.strip_prefix(key))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes << 10)
 }

@@ -10,8 +10,9 @@ use sprat_learn::train::Source;
 use sprat_models::decoder::chat::ChatModel;
 #[cfg(feature = "encoder")]
 use sprat_models::encoder::classify::{self, EncoderTrainer, FineTune, Place};
+use sprat_models::hub::ModelSource;
 #[cfg(feature = "encoder")]
-use sprat_models::hub::{Hub, HubConfig, ModelSource};
+use sprat_models::hub::{Hub, HubConfig};
 use sprat_models::linear::LinearTrainer;
 use sprat_models::remote::{
     Basis, Example, Examples, NearestExamples, NoExamples, PriceTable, Provider, RemoteConfig, RemoteModel,
@@ -408,10 +409,13 @@ fn can_decode(task: &Task) -> bool {
 fn no_decoder(rung: &ModelId, decoder: &Decoder, why: &str) -> Failure {
     Problem::new(format!("rung `{rung}` can't be run: {why}"))
         .allowed("a language model in one GGUF file")
-        .hint(format!(
-            "put it where [models.{rung}] source = \"{}\" says, or take `{rung}` out of the task's rungs",
-            decoder.source
-        ))
+        .hint(match decoder.source {
+            ModelSource::Hub(_) => format!("sprat models pull {rung}"),
+            ModelSource::Path(_) => format!(
+                "put it where [models.{rung}] source = \"{}\" says, or take `{rung}` out of the task's rungs",
+                decoder.source
+            ),
+        })
         .into()
 }
 

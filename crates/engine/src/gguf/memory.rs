@@ -47,3 +47,22 @@ pub fn memory(file: &Gguf, shape: &Shape, tokens: u64, batch: u64) -> Memory {
         computing: row.saturating_mul(4).saturating_mul(batch).saturating_add(FIXED),
     }
 }
+
+/// Bytes that are read for each token that is written, while `tokens` are looked back on: every matrix but the first, of
+/// which a row is enough, only the experts that are asked in a mixture, and the keys and values. Where a processor waits for
+/// its memory, as it does here, this is what the speed is about.
+pub fn read_for_a_token(file: &Gguf, shape: &Shape, tokens: u64) -> u64 {
+    let is_tied = file.tensor("output.weight").is_none();
+    let read = |tensor: &Tensor| {
+        let bytes = tensor.bytes().unwrap_or(0);
+        match tensor.name.as_str() {
+            "token_embd.weight" if !is_tied => 0,
+            name if name.contains("_exps.") && shape.experts > 0 => {
+                (bytes / shape.experts).saturating_mul(shape.experts_used)
+            }
+            _ => bytes,
+        }
+    };
+    let weights = file.tensors.iter().map(read).fold(0, u64::saturating_add);
+    weights.saturating_add(memory(file, shape, tokens, 0).context)
+}

@@ -19,8 +19,8 @@ mod tests;
 mod value;
 pub mod write;
 
-pub use memory::{Memory, memory};
-pub use read::Gguf;
+pub use memory::{Memory, memory, read_for_a_token};
+pub use read::{ALIGNMENT, Gguf};
 pub use shape::Shape;
 pub use tensor::{Tensor, TensorKind};
 pub use value::{Value, WholeKind};

@@ -23,6 +23,10 @@ pub struct Shape {
     pub key_width: u64,
     /// Numbers in a value.
     pub value_width: u64,
+    /// Feed-forwards of each layer in a mixture; 0 in a model that is none.
+    pub experts: u64,
+    /// How many of them each token asks.
+    pub experts_used: u64,
     /// Tokens it knows.
     pub vocabulary: u64,
     /// Numbers in all tensors together.
@@ -79,6 +83,13 @@ impl Shape {
         };
         let (key_width, value_width) =
             (own_width("attention.key_length")?, own_width("attention.value_length")?);
+        let experts = keys.whole("expert_count")?.unwrap_or(0);
+        let experts_used = keys.whole("expert_used_count")?.unwrap_or(0);
+        if experts_used > experts || (experts > 0 && experts_used == 0) {
+            return Err(GgufError::Unfit(format!(
+                "each token can't ask {experts_used} of {experts} experts"
+            )));
+        }
         let vocabulary = vocabulary(file)?;
         check_tensors(file, blocks, width, vocabulary)?;
         Ok(Self {
@@ -90,6 +101,8 @@ impl Shape {
             kv_heads,
             key_width,
             value_width,
+            experts,
+            experts_used,
             vocabulary,
             parameters: file.tensors.iter().filter_map(Tensor::numbers).sum(),
             stored_as: stored_as(file),

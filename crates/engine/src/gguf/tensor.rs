@@ -73,6 +73,26 @@ const KINDS: [(u32, &str, u64, u64); 32] = [
 impl TensorKind {
     /// 32-bit numbers.
     pub const F32: Self = Self(0);
+    /// 16-bit numbers.
+    pub const F16: Self = Self(1);
+    /// 16-bit numbers with the range of 32-bit ones.
+    pub const BF16: Self = Self(30);
+    /// 4 bits and a scale for each 32.
+    pub const Q4_0: Self = Self(2);
+    /// 4 bits, a scale and a middle for each 32.
+    pub const Q4_1: Self = Self(3);
+    /// 5 bits and a scale for each 32.
+    pub const Q5_0: Self = Self(6);
+    /// 5 bits, a scale and a middle for each 32.
+    pub const Q5_1: Self = Self(7);
+    /// 8 bits and a scale for each 32.
+    pub const Q8_0: Self = Self(8);
+    /// 4 bits, in blocks of 256.
+    pub const Q4_K: Self = Self(12);
+    /// 5 bits, in blocks of 256.
+    pub const Q5_K: Self = Self(13);
+    /// 6 bits, in blocks of 256.
+    pub const Q6_K: Self = Self(14);
 
     /// By the number in the file; `None` of one that isn't known here.
     pub fn from_code(code: u32) -> Option<Self> {
@@ -82,6 +102,11 @@ impl TensorKind {
     /// The number in the file.
     pub fn code(self) -> u32 {
         self.0
+    }
+
+    /// Whether numbers share a scale, and can't be had back as they were.
+    pub fn is_quantized(self) -> bool {
+        self.block().0 > 1
     }
 
     /// Its name, such as `Q4_K`.

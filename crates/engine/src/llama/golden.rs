@@ -44,7 +44,7 @@ fn float(json: &Json) -> Option<f32> {
 }
 
 /// The model that a golden file describes.
-fn model(golden: &Json) -> (Vec<(String, Value)>, Vec<Stored>) {
+pub(super) fn model(golden: &Json) -> (Vec<(String, Value)>, Vec<Stored>) {
     let entry = |entry: &Json| {
         let value = &entry[2];
         let value = match entry[1].as_str().unwrap() {

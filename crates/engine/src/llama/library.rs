@@ -53,12 +53,21 @@ impl Library {
     /// # Errors
     /// A sentence that goes on from the file's name.
     pub fn load(file: &Path, adapters: &[PathBuf], settings: Settings) -> Result<Self, String> {
+        Self::load_with(file, adapters, settings, |_| ())
+    }
+
+    /// The same, with parameters of the context that `adjust` has set.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub(super) fn load_with(
+        file: &Path,
+        adapters: &[PathBuf],
+        settings: Settings,
+        adjust: impl FnOnce(&mut sys::llama_context_params),
+    ) -> Result<Self, String> {
         let path = c_path(file)?;
-        // SAFETY: both may be called at any time, and the listener is a function that lives forever.
-        unsafe {
-            sys::llama_log_set(Some(listen), null_mut());
-            sys::llama_backend_init();
-        }
+        begin();
         // SAFETY: the path ends with a 0; the parameters are the library's own.
         let model =
             unsafe { sys::llama_model_load_from_file(path.as_ptr(), sys::llama_model_default_params()) };
@@ -82,9 +91,11 @@ impl Library {
         let adapters: Result<Vec<_>, String> =
             adapters.iter().map(|file| load_adapter(model, file)).collect();
         let adapters = adapters?;
+        let mut params = settings.params();
+        adjust(&mut params);
         // SAFETY: the model lives as long as the process, and so do its context, its vocabulary and its memory.
         unsafe {
-            let context = sys::llama_init_from_model(model.as_ptr(), settings.params());
+            let context = sys::llama_init_from_model(model.as_ptr(), params);
             let context = NonNull::new(context).ok_or_else(|| {
                 format!("has no memory of {} tokens here: {}", settings.context, last_words())
             })?;
@@ -341,11 +352,6 @@ fn load_adapter(
         .ok_or_else(|| format!("can't have the adapter {}: {}", file.display(), last_words()))
 }
 
-fn c_path(file: &Path) -> Result<CString, String> {
-    let path = file.to_str().and_then(|path| CString::new(path).ok());
-    path.ok_or_else(|| "has a name that is no text".to_owned())
-}
-
 impl Settings {
     fn params(&self) -> sys::llama_context_params {
         // SAFETY: it only returns numbers.
@@ -370,11 +376,26 @@ impl Settings {
     }
 }
 
+/// A file's name as C has it.
+pub(super) fn c_path(file: &Path) -> Result<CString, String> {
+    let path = file.to_str().and_then(|path| CString::new(path).ok());
+    path.ok_or_else(|| "has a name that is no text".to_owned())
+}
+
+/// What comes before everything else.
+pub(super) fn begin() {
+    // SAFETY: both may be called at any time, and the listener is a function that lives forever.
+    unsafe {
+        sys::llama_log_set(Some(listen), null_mut());
+        sys::llama_backend_init();
+    }
+}
+
 /// Complaints that nobody has asked for yet.
 static LAST_WORDS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// What llama.cpp complained of since it was last asked: the first says the most.
-fn last_words() -> String {
+pub(super) fn last_words() -> String {
     let words = std::mem::take(&mut *LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner));
     match words.is_empty() {
         true => "it didn't say why".to_owned(),

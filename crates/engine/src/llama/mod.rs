@@ -2,9 +2,16 @@
 
 #[cfg(test)]
 mod golden;
+mod importance;
+mod job;
 mod library;
+mod quantize;
+#[cfg(test)]
+mod smaller;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vocabularies;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -14,6 +21,8 @@ use crate::gguf::{Gguf, Shape};
 use crate::protocol::{HELLO, Load, Loaded};
 use crate::work::{Network, Piece, Sequence, Token};
 use library::{Library, Settings};
+
+pub use job::work;
 
 /// Most tokens of a batch.
 const BATCH: u32 = 512;

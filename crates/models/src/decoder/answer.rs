@@ -26,8 +26,7 @@ pub fn per_token(scored: &Scored) -> Vec<f32> {
 /// text and is taken away (batch calibration, Zhou et al. 2023).
 pub fn answer(labels: &[Label], means: &[f32], scored: &Scored) -> Prediction {
     let raw = per_token(scored);
-    let logits: Vec<f32> = raw.iter().zip(means).map(|(score, mean)| score - mean).collect();
-    let probabilities = softmax(&logits);
+    let probabilities = probabilities(&raw, means);
     let mut order: Vec<usize> = (0..labels.len()).collect();
     order.sort_by(|a, b| probabilities[*b].total_cmp(&probabilities[*a]));
     let (best, second) = (order[0], order.get(1));
@@ -46,6 +45,12 @@ pub fn answer(labels: &[Label], means: &[f32], scored: &Scored) -> Prediction {
         features: Features(features),
         alternatives: alternatives.collect(),
     }
+}
+
+/// How likely each label is, by its log-likelihood a token and what it scores on the average.
+pub fn probabilities(per_token: &[f32], means: &[f32]) -> Vec<f32> {
+    let logits: Vec<f32> = per_token.iter().zip(means).map(|(score, mean)| score - mean).collect();
+    softmax(&logits)
 }
 
 fn softmax(logits: &[f32]) -> Vec<f32> {

@@ -12,27 +12,38 @@
 //! | Which engines run, and is there memory for another? | `engines.rs` |
 //! | Is an engine up, down or resting, and how often did it crash? | `engine.rs` |
 //! | How does one process live and end? | `process.rs` |
+//! | How is something done once, in a process of its own? | `once.rs` |
+//! | Does a smaller file answer as the one it was made of? | `gate.rs` |
+//! | How quickly does it write, here? | `speed.rs`, `bandwidth.rs` |
 
 mod answer;
 mod artifact;
+mod bandwidth;
 pub mod chat;
 mod engine;
 mod engines;
+mod gate;
 mod generate;
+mod once;
 mod process;
 mod prompt;
 mod record;
 mod rung;
 mod settings;
 mod several;
+mod speed;
 #[cfg(all(test, unix))]
 mod tests;
 mod text;
 mod train;
 
+pub use bandwidth::bandwidth;
 pub use engine::{Engine, EngineConfig, Standing};
 pub use engines::Engines;
+pub use gate::{Compared, Pair, compare, weighing};
 pub use generate::{Answered, Said, Wanted};
+pub use once::{Failed, run_job};
 pub use rung::DecoderRung;
 pub use settings::{BATCH, Settings};
+pub use speed::{Speed, speed};
 pub use train::DecoderTrainer;

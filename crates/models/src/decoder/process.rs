@@ -2,7 +2,9 @@
 //! other end, one reads from it, one looks whether it is stuck, and whatever happens, everyone who waits hears of it.
 
 use std::collections::{HashMap, VecDeque};
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, BufWriter};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -67,7 +69,7 @@ impl Process {
         config: &EngineConfig,
         over: impl FnOnce(Ended) + Send + 'static,
     ) -> Result<Arc<Self>, String> {
-        let started = start_child(config)?;
+        let started = start_child(&config.program, &config.arguments)?;
         let (orders, to_write) = channel();
         let load = Load {
             hello: protocol::HELLO.to_owned(),
@@ -282,7 +284,7 @@ impl Process {
 }
 
 /// How a process ended, in words.
-fn ended(status: ExitStatus, words: &str) -> String {
+pub(super) fn ended(status: ExitStatus, words: &str) -> String {
     let how = match status.code() {
         Some(code) => format!("its engine ended with exit code {code}"),
         None => format!("its engine was ended ({status})"),
@@ -290,16 +292,19 @@ fn ended(status: ExitStatus, words: &str) -> String {
     if words.is_empty() { how } else { format!("{how}: {words}") }
 }
 
-struct Started<I, O, W> {
-    child: Child,
-    words: W,
-    input: I,
-    output: O,
+/// A process that was started, and the ways to it.
+pub(super) struct Started<I, O, W> {
+    pub child: Child,
+    /// What it complains of.
+    pub words: W,
+    pub input: I,
+    pub output: O,
 }
 
 #[cfg(unix)]
-fn start_child(
-    config: &EngineConfig,
+pub(super) fn start_child(
+    program: &Path,
+    arguments: &[OsString],
 ) -> Result<
     Started<std::os::unix::net::UnixStream, std::os::unix::net::UnixStream, std::process::ChildStderr>,
     String,
@@ -308,12 +313,11 @@ fn start_child(
     use std::os::unix::net::UnixStream;
     use std::os::unix::process::CommandExt;
 
-    let cant = |error: std::io::Error| {
-        format!("its engine can't be started ({}): {error}", config.program.display())
-    };
+    let cant =
+        |error: std::io::Error| format!("its engine can't be started ({}): {error}", program.display());
     let (ours, theirs) = UnixStream::pair().map_err(cant)?;
-    let mut child = Command::new(&config.program)
-        .args(&config.arguments)
+    let mut child = Command::new(program)
+        .args(arguments)
         // Ctrl-C is for us: what is under way may still be answered, and the engine ends when we do.
         .process_group(0)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -328,6 +332,9 @@ fn start_child(
 
 /// Windows has no pairs of sockets: an anonymous pipe each way would do, and has not been tried.
 #[cfg(not(unix))]
-fn start_child(_: &EngineConfig) -> Result<Started<std::io::Empty, std::io::Sink, std::io::Empty>, String> {
+pub(super) fn start_child(
+    _: &Path,
+    _: &[OsString],
+) -> Result<Started<std::io::Empty, std::io::Sink, std::io::Empty>, String> {
     Err("decoders run on Linux and macOS only, so far".to_owned())
 }

@@ -356,7 +356,7 @@ impl Trainer for DecoderTrainer {
 }
 
 /// The mean of each label's scores; `None` without any.
-fn means(scores: impl Iterator<Item = Vec<f32>>, labels: usize) -> Option<Vec<f32>> {
+pub(super) fn means(scores: impl Iterator<Item = Vec<f32>>, labels: usize) -> Option<Vec<f32>> {
     let (mut sums, mut count) = (vec![0.0_f64; labels], 0_u64);
     for scores in scores.filter(|scores| scores.len() == labels) {
         sums.iter_mut().zip(&scores).for_each(|(sum, score)| *sum += f64::from(*score));

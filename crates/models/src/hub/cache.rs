@@ -1,10 +1,12 @@
 //! Models on this machine.
 //!
 //! ```text
-//! hf/OWNER/NAME/COMMIT/        a whole model; it gets this name last
-//! hf/OWNER/NAME/COMMIT.part/   on its way
-//! hf/OWNER/NAME/refs/REVISION  the commit that a branch or tag was when it was pulled
-//! hf/OWNER/NAME/lock           held by whoever writes here
+//! hf/OWNER/NAME/COMMIT/           a whole model; it gets this name last
+//! hf/OWNER/NAME/COMMIT%23FILE/    one GGUF file of it; the others have folders of their own
+//! hf/OWNER/NAME/COMMIT.part/      on its way
+//! hf/OWNER/NAME/refs/REVISION     which of these a branch or tag was when it was pulled
+//! hf/OWNER/NAME/refs/REVISION%23… the same, where a file or a quantization of it was asked for
+//! hf/OWNER/NAME/lock              held by whoever writes here
 //! ```
 
 use std::fs::{File, TryLockError};
@@ -16,7 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::error::HubError;
-use super::listing::Wanted;
+use super::gguf::is_gguf;
+use super::listing::{Listed, Wanted};
 use super::source::{DEFAULT_REVISION, Repository, is_commit};
 
 /// The file in each snapshot that says what it is. A snapshot without it isn't one.
@@ -43,7 +46,7 @@ pub struct Snapshot {
     pub name: String,
     /// Which commit.
     pub commit: String,
-    /// The branches and tags that were this commit when they were pulled.
+    /// The branches and tags that were this commit when they were pulled, each with `#` and what was asked for of it.
     pub revisions: Vec<String>,
     /// Where its files are.
     pub folder: PathBuf,
@@ -75,6 +78,12 @@ impl Snapshot {
         self.files.iter().map(|file| file.size).sum()
     }
 
+    /// The GGUF file, where it is one.
+    pub fn gguf(&self) -> Option<PathBuf> {
+        let file = self.files.iter().find(|file| is_gguf(&file.name))?;
+        Some(self.folder.join(&file.name))
+    }
+
     /// Files that are gone or have another length than when they came.
     pub fn damaged(&self) -> Vec<&str> {
         let is_damaged = |file: &&KeptFile| {
@@ -100,12 +109,12 @@ impl Cache {
 
     /// The model as it was pulled; `None` where it wasn't, or files of it are gone.
     pub fn find(&self, repository: &Repository) -> Option<Snapshot> {
-        let commit = if repository.is_pinned() {
-            repository.revision.clone()
-        } else {
-            std::fs::read_to_string(self.reference(repository)).ok()?.trim().to_owned()
+        let kept = match std::fs::read_to_string(self.reference(repository)) {
+            Ok(kept) => kept.trim().to_owned(),
+            Err(_) if repository.is_pinned() => repository.revision.clone(),
+            Err(_) => return None,
         };
-        self.snapshot(repository, &commit)
+        self.snapshot(repository, &kept)
     }
 
     /// Every model that is here, by name. What can't be read is passed over.
@@ -114,12 +123,11 @@ impl Cache {
         let mut found = Vec::new();
         for owner in folders(&hub) {
             for name in folders(&hub.join(&owner)) {
-                for commit in
-                    folders(&hub.join(&owner).join(&name)).into_iter().filter(|name| is_commit(name))
-                {
+                for kept in folders(&hub.join(&owner).join(&name)) {
                     let revision = DEFAULT_REVISION.to_owned();
-                    let repository = Repository { owner: owner.clone(), name: name.clone(), revision };
-                    found.extend(self.read(&repository, &commit));
+                    let repository =
+                        Repository { owner: owner.clone(), name: name.clone(), revision, file: None };
+                    found.extend(self.read(&repository, &kept));
                 }
             }
         }
@@ -135,22 +143,23 @@ impl Cache {
             owner: snapshot.owner.clone(),
             name: snapshot.name.clone(),
             revision: DEFAULT_REVISION.to_owned(),
+            file: None,
         };
         let _lock = self.lock(&repository).await?;
         let home = self.home(&repository);
         for revision in &snapshot.revisions {
-            let reference = self.reference(&Repository { revision: revision.clone(), ..repository.clone() });
+            let reference = home.join("refs").join(encoded(revision));
             std::fs::remove_file(&reference).map_err(io_error(&reference, "removed"))?;
         }
         // Out of sight at once, so that nobody finds it half gone.
-        let going = home.join(format!("{}.going", snapshot.commit));
+        let going = snapshot.folder.with_extension("going");
         std::fs::rename(&snapshot.folder, &going).map_err(io_error(&snapshot.folder, "removed"))?;
         std::fs::remove_dir_all(&going).map_err(io_error(&going, "removed"))
     }
 
-    /// The snapshot of a commit, where it is whole.
-    pub(super) fn snapshot(&self, repository: &Repository, commit: &str) -> Option<Snapshot> {
-        self.read(repository, commit).filter(|snapshot| snapshot.damaged().is_empty())
+    /// The snapshot of this name ([`name_of`]), where it is whole.
+    pub(super) fn snapshot(&self, repository: &Repository, name: &str) -> Option<Snapshot> {
+        self.read(repository, name).filter(|snapshot| snapshot.damaged().is_empty())
     }
 
     /// Waits until nobody else writes to this model's folder.
@@ -173,22 +182,22 @@ impl Cache {
         }
     }
 
-    /// The folder of a commit on its way, with whatever an earlier attempt has left there.
-    pub(super) fn unfinished(&self, repository: &Repository, commit: &str) -> Result<PathBuf, HubError> {
-        let folder = self.home(repository).join(format!("{commit}.part"));
+    /// The folder of a snapshot on its way, with whatever an earlier attempt has left there.
+    pub(super) fn unfinished(&self, repository: &Repository, name: &str) -> Result<PathBuf, HubError> {
+        let folder = self.home(repository).join(format!("{name}.part"));
         std::fs::create_dir_all(&folder).map_err(io_error(&folder, "made"))?;
         Ok(folder)
     }
 
-    /// Gives a commit that is all there its name.
+    /// Gives a snapshot that is all there its name.
     pub(super) fn finish(
         &self,
         repository: &Repository,
-        commit: &str,
+        name: &str,
         files: &[Wanted],
     ) -> Result<Snapshot, HubError> {
-        let part = self.unfinished(repository, commit)?;
-        let whole = self.home(repository).join(commit);
+        let part = self.unfinished(repository, name)?;
+        let whole = self.home(repository).join(name);
         let kept = |file: &Wanted| KeptFile {
             name: file.name.clone(),
             size: file.size,
@@ -196,7 +205,7 @@ impl Cache {
         };
         let manifest = Manifest {
             repository: format!("{}/{}", repository.owner, repository.name),
-            commit: commit.to_owned(),
+            commit: commit_of(name).unwrap_or_default().to_owned(),
             files: files.iter().map(kept).collect(),
         };
         let path = part.join(MANIFEST);
@@ -208,13 +217,13 @@ impl Cache {
             std::fs::remove_dir_all(&whole).map_err(io_error(&whole, "removed"))?;
         }
         std::fs::rename(&part, &whole).map_err(io_error(&whole, "written"))?;
-        self.point(repository, commit)?;
-        self.read(repository, commit).ok_or_else(|| io_error(&whole, "read")(io::ErrorKind::NotFound.into()))
+        self.point(repository, name)?;
+        self.read(repository, name).ok_or_else(|| io_error(&whole, "read")(io::ErrorKind::NotFound.into()))
     }
 
-    /// Remembers which commit a branch or tag is.
-    pub(super) fn point(&self, repository: &Repository, commit: &str) -> Result<(), HubError> {
-        if repository.is_pinned() {
+    /// Remembers which snapshot a branch or tag is.
+    pub(super) fn point(&self, repository: &Repository, name: &str) -> Result<(), HubError> {
+        if repository.reference() == name {
             return Ok(());
         }
         let path = self.reference(repository);
@@ -222,35 +231,35 @@ impl Cache {
         let write = || {
             std::fs::create_dir_all(path.parent().unwrap_or(&self.folder))?;
             let fresh = path.with_file_name(NEW_REFERENCE);
-            std::fs::write(&fresh, commit)?;
+            std::fs::write(&fresh, name)?;
             std::fs::rename(&fresh, &path)
         };
         write().map_err(failed)
     }
 
-    fn read(&self, repository: &Repository, commit: &str) -> Option<Snapshot> {
-        if !is_commit(commit) {
-            return None;
-        }
-        let folder = self.home(repository).join(commit);
+    fn read(&self, repository: &Repository, name: &str) -> Option<Snapshot> {
+        let commit = commit_of(name)?;
+        let folder = self.home(repository).join(name);
         let manifest = std::fs::read(folder.join(MANIFEST)).ok()?;
         let manifest: Manifest = serde_json::from_slice(&manifest).ok()?;
         Some(Snapshot {
             owner: repository.owner.clone(),
             name: repository.name.clone(),
             commit: commit.to_owned(),
-            revisions: self.revisions_of(repository, commit),
+            revisions: self.revisions_of(repository, name),
             folder,
             files: manifest.files,
         })
     }
 
-    fn revisions_of(&self, repository: &Repository, commit: &str) -> Vec<String> {
+    fn revisions_of(&self, repository: &Repository, snapshot: &str) -> Vec<String> {
         let refs = self.home(repository).join("refs");
         let mut names = entries(&refs);
         names.retain(|name| name != NEW_REFERENCE);
-        names.retain(|name| std::fs::read_to_string(refs.join(name)).is_ok_and(|text| text.trim() == commit));
-        names.into_iter().map(|name| name.replace("%2F", "/")).collect()
+        names.retain(|name| {
+            std::fs::read_to_string(refs.join(name)).is_ok_and(|text| text.trim() == snapshot)
+        });
+        names.into_iter().map(|name| name.replace("%2F", "/").replace("%23", "#")).collect()
     }
 
     fn home(&self, repository: &Repository) -> PathBuf {
@@ -258,9 +267,28 @@ impl Cache {
     }
 
     fn reference(&self, repository: &Repository) -> PathBuf {
-        // A revision's slashes would make folders; no revision holds a percent sign.
-        self.home(repository).join("refs").join(repository.revision.replace('/', "%2F"))
+        self.home(repository).join("refs").join(encoded(&repository.reference()))
     }
+}
+
+/// What a snapshot's folder is called: after its commit, and after the file where it is one GGUF file.
+pub(super) fn name_of(commit: &str, files: &[Listed]) -> String {
+    match files {
+        [file] if is_gguf(&file.name) => encoded(&format!("{commit}#{}", file.name)),
+        _ => commit.to_owned(),
+    }
+}
+
+/// The commit of a snapshot, by its folder's name; `None` of one that is none, or not all there.
+fn commit_of(name: &str) -> Option<&str> {
+    let (commit, file) = name.split_once("%23").unwrap_or((name, ".gguf"));
+    (is_commit(commit) && is_gguf(file)).then_some(commit)
+}
+
+/// As a folder's name: slashes would make folders, and neither a revision nor a file that can be asked for holds a percent
+/// sign.
+fn encoded(word: &str) -> String {
+    word.replace('/', "%2F").replace('#', "%23")
 }
 
 /// The names in a folder, sorted; none where it can't be read.

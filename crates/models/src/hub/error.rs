@@ -57,6 +57,22 @@ pub enum HubError {
         /// What is there instead.
         instead: Option<String>,
     },
+    /// It is not said, or not clearly, which of its GGUF files is meant.
+    #[error("model {repository} {why}")]
+    Unclear {
+        /// The model asked for.
+        repository: Repository,
+        /// What is unclear, with the files that are there.
+        why: String,
+    },
+    /// The GGUF file is in parts.
+    #[error("model {repository} has {file} only in parts, and parts are not read")]
+    InParts {
+        /// The model asked for.
+        repository: Repository,
+        /// The first part.
+        file: String,
+    },
     /// A file name that would be written outside of the cache.
     #[error("the listing of model {repository} has a file name that can't be kept: {}", .name.escape_debug())]
     BadName {
@@ -145,6 +161,8 @@ impl HubError {
                 | Self::NoRevision(_)
                 | Self::Gated { .. }
                 | Self::NotAModel { .. }
+                | Self::Unclear { .. }
+                | Self::InParts { .. }
         )
     }
 
@@ -166,6 +184,14 @@ impl HubError {
                 "accept them on the model's page, then put a token of that account into HF_TOKEN".to_owned()
             }
             Self::Gated { .. } => "accept them on the model's page, with the account of HF_TOKEN".to_owned(),
+            Self::Unclear { repository: Repository { owner, name, .. }, .. } => {
+                format!("name a file, or a quantization that only one of them has: hf:{owner}/{name}#q4_k_m")
+            }
+            Self::InParts { .. } => {
+                "choose one that is in one file; or fetch the parts, merge them with llama.cpp's \
+                                     gguf-split, and use path:FILE"
+                    .to_owned()
+            }
             Self::NotAModel { .. } => {
                 "weights are read from safetensors; many models have them on another revision".to_owned()
             }

@@ -68,7 +68,7 @@ const MOST_LISTING_BYTES: usize = 4 << 20;
 
 /// Asks what a revision is, and what is in it.
 pub(super) async fn ask(http: &Http, repository: &Repository) -> Result<Listing, HubError> {
-    let Repository { owner, name, revision } = repository;
+    let Repository { owner, name, revision, file: _ } = repository;
     let url = http.url(&["api", "models", owner, name, "revision", revision], Some("blobs=true"));
     let body = http.small(repository, url, MOST_LISTING_BYTES).await?;
     let strange = |why: String| HubError::NotAHub { host: http.host(), why };

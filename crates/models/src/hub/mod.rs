@@ -4,7 +4,7 @@
 //! |---|---|
 //! | What can stand after `source =`? | [`source`] |
 //! | Which hub, whose token, where are files kept? | [`config`] |
-//! | What does the hub say of a model, and which of its files are needed? | `listing`, `needed` |
+//! | What does the hub say of a model, and which of its files are needed? | `listing`, `needed`, `gguf` |
 //! | How do bytes come? | `http`, `download` |
 //! | Are they the right ones? | [`digest`] |
 //! | What is on this machine? | [`cache`] |
@@ -17,6 +17,7 @@ pub mod contents;
 pub mod digest;
 mod download;
 pub mod error;
+mod gguf;
 mod http;
 mod listing;
 mod needed;
@@ -103,16 +104,17 @@ impl Hub {
         let http = Http::new(&self.config)?;
         let listing = listing::ask(&http, repository).await?;
         let files = needed::choose(repository, &listing)?;
+        let name = cache::name_of(&listing.commit, &files);
         let _lock = self.cache.lock(repository).await?;
-        if let Some(here) = self.cache.snapshot(repository, &listing.commit) {
-            self.cache.point(repository, &listing.commit)?;
+        if let Some(here) = self.cache.snapshot(repository, &name) {
+            self.cache.point(repository, &name)?;
             return Ok(here);
         }
         let files = listing::complete(&http, repository, &listing.commit, files).await?;
-        let folder = self.cache.unfinished(repository, &listing.commit)?;
+        let folder = self.cache.unfinished(repository, &name)?;
         Download { http: &http, repository, commit: &listing.commit, folder: &folder, files: &files }
             .run(told)
             .await?;
-        self.cache.finish(repository, &listing.commit, &files)
+        self.cache.finish(repository, &name, &files)
     }
 }

@@ -1,6 +1,7 @@
 //! Which of a model's files are fetched: those that are read, and no others.
 
 use super::error::HubError;
+use super::gguf;
 use super::listing::{Listed, Listing};
 use super::source::Repository;
 
@@ -31,6 +32,11 @@ pub(super) fn choose(repository: &Repository, listing: &Listing) -> Result<Vec<L
         }
     }
     let find = |name: &str| listing.files.iter().find(|file| file.name == name);
+    let is_whole = find(WEIGHTS).or(find(INDEX)).is_some();
+    let has_gguf = listing.files.iter().any(|file| gguf::is_gguf(&file.name));
+    if repository.file.is_some() || (has_gguf && !is_whole) {
+        return Ok(vec![gguf::choose(repository, listing)?.clone()]);
+    }
     let not_a_model =
         |missing, instead| HubError::NotAModel { repository: repository.clone(), missing, instead };
     if let Some(missing) = REQUIRED.into_iter().find(|name| find(name).is_none()) {
@@ -75,7 +81,8 @@ mod tests {
     fn choose_of(names: &[&str]) -> Result<Vec<String>, String> {
         let files = names.iter().map(|name| Listed { name: (*name).to_owned(), size: None, digest: None });
         let listing = Listing { commit: "c".to_owned(), files: files.collect() };
-        let repository = Repository { owner: "o".into(), name: "n".into(), revision: "main".into() };
+        let repository =
+            Repository { owner: "o".into(), name: "n".into(), revision: "main".into(), file: None };
         let chosen = choose(&repository, &listing).map_err(|error| error.to_string())?;
         Ok(chosen.into_iter().map(|file| file.name).collect())
     }

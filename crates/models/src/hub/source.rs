@@ -9,7 +9,7 @@ use sprat_task::Problem;
 /// Where the files of a local model are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModelSource {
-    /// `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION`.
+    /// `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION`; with `#FILE` behind it, one GGUF file.
     Hub(Repository),
     /// `path:PATH`, relative to the workspace.
     Path(PathBuf),
@@ -24,13 +24,16 @@ pub struct Repository {
     pub name: String,
     /// A branch, a tag or a commit; `main` unless declared.
     pub revision: String,
+    /// Which of its GGUF files: the file's name, or a quantization such as `q4_k_m` that stands in it. `None` means the
+    /// whole model, or the only such file.
+    pub file: Option<String>,
 }
 
 /// The revision of a repository whose source names none.
 pub const DEFAULT_REVISION: &str = "main";
 
 /// The forms a source has, for errors.
-pub const FORMS: &str = "hf:OWNER/NAME, hf:OWNER/NAME@REVISION, path:PATH";
+pub const FORMS: &str = "hf:OWNER/NAME, hf:OWNER/NAME@REVISION, hf:OWNER/NAME#FILE, path:PATH";
 
 /// Longer names than any hub gives are no names.
 const LONGEST_NAME: usize = 128;
@@ -39,6 +42,14 @@ impl Repository {
     /// Whether the revision is a whole commit, which never moves.
     pub fn is_pinned(&self) -> bool {
         is_commit(&self.revision)
+    }
+
+    /// The revision, and the file where one is meant: what a pulled model is remembered by.
+    pub fn reference(&self) -> String {
+        match &self.file {
+            Some(file) => format!("{}#{file}", self.revision),
+            None => self.revision.clone(),
+        }
     }
 }
 
@@ -60,6 +71,15 @@ fn is_revision(word: &str) -> bool {
     word.len() <= LONGEST_NAME && word.split('/').all(is_name) && !word.contains("..")
 }
 
+/// A file below the repository, or a word of its name.
+pub fn is_file(word: &str) -> bool {
+    let is_part = |part: &str| {
+        !matches!(part, "" | "." | "..")
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+=".contains(&byte))
+    };
+    word.len() <= LONGEST_NAME && word.split('/').all(is_part)
+}
+
 impl FromStr for ModelSource {
     type Err = Problem;
 
@@ -68,13 +88,17 @@ impl FromStr for ModelSource {
         match written.split_once(':') {
             Some(("path", path)) if !path.trim().is_empty() => Ok(Self::Path(PathBuf::from(path))),
             Some(("hf", repository)) => {
+                let (repository, file) = match repository.split_once('#') {
+                    Some((repository, file)) => (repository, Some(file)),
+                    None => (repository, None),
+                };
                 let (name, revision) = repository.split_once('@').unwrap_or((repository, DEFAULT_REVISION));
                 let (owner, name) = name.split_once('/').ok_or_else(wrong)?;
-                if !(is_name(owner) && is_name(name) && is_revision(revision)) {
+                if !(is_name(owner) && is_name(name) && is_revision(revision) && file.is_none_or(is_file)) {
                     return Err(wrong());
                 }
                 let [owner, name, revision] = [owner, name, revision].map(str::to_owned);
-                Ok(Self::Hub(Repository { owner, name, revision }))
+                Ok(Self::Hub(Repository { owner, name, revision, file: file.map(str::to_owned) }))
             }
             None if is_like_a_repository(written) => {
                 Err(wrong().hint(format!("did you mean `hf:{written}`?")))
@@ -97,14 +121,14 @@ impl fmt::Display for ModelSource {
     }
 }
 
-/// `OWNER/NAME`, and `@REVISION` where it isn't the default one.
+/// `OWNER/NAME`, `@REVISION` where it isn't the default one, `#FILE` where one is meant.
 impl fmt::Display for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.owner, self.name)?;
         if self.revision != DEFAULT_REVISION {
             write!(f, "@{}", self.revision)?;
         }
-        Ok(())
+        self.file.iter().try_for_each(|file| write!(f, "#{file}"))
     }
 }
 
@@ -119,6 +143,8 @@ mod tests {
             "hf:sentence-transformers/all-MiniLM-L6-v2",
             "hf:a/b@v1.0",
             "hf:a/b@refs/pr/7",
+            "hf:a/b#q4_k_m",
+            "hf:a/b@v1#gguf/b-Q4_K_M.gguf",
             "path:x y",
             &commit,
         ] {
@@ -147,6 +173,12 @@ mod tests {
             "hf:a/b@x y",
             "hf:.a/b",
             "hf:a/b.",
+            "hf:a/b#",
+            "hf:a/b#../c.gguf",
+            "hf:a/b#/c.gguf",
+            "hf:a/b#c d",
+            "hf:a/b#c%23d",
+            "hf:a/b#c#d",
             "path:",
             "path: ",
             "https://h/a/b",

@@ -8,10 +8,14 @@ use crate::failure::Failure;
 #[command(after_help = "\
 Example:
   sprat ask tickets \"where is my refund?\"     starts an engine itself where a decoder is a rung")]
-pub struct Args {}
+pub struct Args {
+    /// Do one job with a model's file, rather than run it
+    #[arg(long)]
+    job: bool,
+}
 
 #[cfg(all(feature = "decoder", unix))]
-pub fn run(_: Args, _: &App) -> Result<(), Failure> {
+pub fn run(args: Args, _: &App) -> Result<(), Failure> {
     use std::os::fd::AsFd;
     use std::os::unix::fs::FileTypeExt;
 
@@ -26,11 +30,15 @@ pub fn run(_: Args, _: &App) -> Result<(), Failure> {
         .into());
     }
     let output = socket.try_clone().map_err(|error| Failure::ours(error.to_string()))?;
-    sprat_engine::work::serve(socket, output, sprat_engine::llama::Llama::load).map_err(Failure::ours)
+    match args.job {
+        true => sprat_engine::llama::work(socket, output),
+        false => sprat_engine::work::serve(socket, output, sprat_engine::llama::Llama::load),
+    }
+    .map_err(Failure::ours)
 }
 
 #[cfg(not(all(feature = "decoder", unix)))]
-pub fn run(_: Args, _: &App) -> Result<(), Failure> {
+pub fn run(Args { job: _ }: Args, _: &App) -> Result<(), Failure> {
     Err(sprat_task::Problem::new("this build runs no decoders")
         .hint("build sprat with its feature `decoder`, on Linux or macOS")
         .into())

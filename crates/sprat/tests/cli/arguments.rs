@@ -3,7 +3,7 @@
 use crate::workspace::{Workspace, shows};
 
 /// The commands whose help this crate promises to keep in view.
-const COMMANDS: [&str; 31] = [
+const COMMANDS: [&str; 33] = [
     "demo",
     "init",
     "config",
@@ -24,6 +24,8 @@ const COMMANDS: [&str; 31] = [
     "models pull",
     "models list",
     "models inspect",
+    "models quantize",
+    "models size",
     "models remove",
     "completions",
     "man",

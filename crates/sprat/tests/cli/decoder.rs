@@ -59,7 +59,7 @@ max_error = 0.05
 ";
 
 /// A task whose only rung is the decoder.
-fn workspace() -> Workspace {
+pub fn workspace() -> Workspace {
     let workspace = Workspace::with(CONFIG, TASK);
     Knowing { labels: &LABELS, words: &WORDS, context: 2_048 }.write(&workspace.path("tiny.gguf")).unwrap();
     let rows: Vec<(String, &str)> = (0..1_200).map(row).collect();

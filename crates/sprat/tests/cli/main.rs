@@ -17,6 +17,8 @@ mod generate;
 mod house;
 mod interrupted;
 mod keys;
+#[cfg(all(feature = "decoder", unix))]
+mod model_files;
 mod models;
 mod provider;
 mod records;

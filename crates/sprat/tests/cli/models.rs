@@ -49,41 +49,46 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A hub that has this one model; its thread ends with the test's process.
+/// A hub that has this one model.
 fn hub() -> String {
+    hub_with("small/bert", files())
+}
+
+/// A hub that has one model; its thread ends with the test's process.
+pub fn hub_with(model: &'static str, files: Vec<(&'static str, Vec<u8>)>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            serve(stream);
+            serve(stream, model, &files);
         }
     });
     url
 }
 
 /// One request and its reply.
-fn serve(mut stream: TcpStream) -> Option<()> {
+fn serve(mut stream: TcpStream, model: &str, files: &[(&str, Vec<u8>)]) -> Option<()> {
     let mut lines = BufReader::new(stream.try_clone().ok()?).lines().map_while(Result::ok);
     let path = lines.next()?.split(' ').nth(1)?.to_owned();
     lines.take_while(|line| !line.is_empty()).for_each(drop);
-    let found = files().into_iter().find(|(name, _)| path == format!("/small/bert/resolve/{COMMIT}/{name}"));
+    let found = files.iter().find(|(name, _)| path == format!("/{model}/resolve/{COMMIT}/{name}"));
     let (status, body) = match found {
-        Some((_, bytes)) => (200, bytes),
-        None if path.starts_with("/api/models/small/bert/revision/main?") => (200, listing()),
+        Some((_, bytes)) => (200, bytes.clone()),
+        None if path.starts_with(&format!("/api/models/{model}/revision/main?")) => (200, listing(files)),
         None => (404, b"{}".to_vec()),
     };
     let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
     stream.write_all(&[head.as_bytes(), &body].concat()).ok()
 }
 
-fn listing() -> Vec<u8> {
-    let sibling = |(name, bytes): (&str, Vec<u8>)| {
+fn listing(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let sibling = |(name, bytes): &(&str, Vec<u8>)| {
         json!({
             "rfilename": name, "size": bytes.len(),
-            "lfs": {"sha256": Sha256Hex::of(&bytes).as_str(), "size": bytes.len()},
+            "lfs": {"sha256": Sha256Hex::of(bytes).as_str(), "size": bytes.len()},
         })
     };
-    let siblings: Vec<Value> = files().into_iter().map(sibling).collect();
+    let siblings: Vec<Value> = files.iter().map(sibling).collect();
     json!({"sha": COMMIT, "siblings": siblings}).to_string().into_bytes()
 }
 
@@ -96,7 +101,7 @@ fn workspace() -> Workspace {
     workspace
 }
 
-fn run(workspace: &Workspace, hub: &str, arguments: &[&str]) -> Ran {
+pub fn run(workspace: &Workspace, hub: &str, arguments: &[&str]) -> Ran {
     let mut command: Command = workspace.command(&[&["models"], arguments].concat());
     workspace.run(command.env("HF_ENDPOINT", hub))
 }

@@ -136,3 +136,79 @@ async fn a_file_that_was_tampered_with_makes_the_model_come_anew() {
     let snapshot = pull(&hub).await.unwrap();
     assert_eq!(std::fs::read(snapshot.folder.join("model.safetensors")).unwrap(), WEIGHTS);
 }
+
+/// A repository of GGUF files, and the commit they are of.
+fn quantized(seen: &Seen, commit: &str) -> Vec<Act> {
+    let files = [("Small-Q4_0.gguf", WEIGHTS), ("Small-Q8_0.gguf", &WEIGHTS[..40])];
+    if seen.path.contains("/api/models/") {
+        let sibling = |(name, bytes): (&str, &[u8])| {
+            json!({"rfilename": name, "size": bytes.len(), "blobId": git(b"a pointer"),
+                   "lfs": {"sha256": sha256(bytes), "size": bytes.len(), "pointerSize": 134}})
+        };
+        let siblings: Vec<Value> = files.map(sibling).to_vec();
+        return vec![Act::json(200, &[], &json!({"id": "o/n", "sha": commit, "siblings": siblings}))];
+    }
+    match files.iter().find(|(name, _)| seen.path.ends_with(&format!("/resolve/{commit}/{name}"))) {
+        Some((_, bytes)) => vec![part(seen, bytes)],
+        None => vec![Act::json(404, &[("x-error-code", "EntryNotFound")], &json!({}))],
+    }
+}
+
+#[tokio::test]
+async fn each_gguf_file_of_a_repository_is_kept_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::new(|_, seen| quantized(seen, COMMIT)).await;
+    let hub = hub(&server, folder.path());
+    let small = hub.pull(&repository("o/n#q4_0"), &|_| ()).await.unwrap();
+    let large = hub.pull(&repository("o/n#Small-Q8_0.gguf"), &|_| ()).await.unwrap();
+    assert_eq!(std::fs::read(small.gguf().unwrap()).unwrap(), WEIGHTS);
+    assert_eq!(std::fs::read(large.gguf().unwrap()).unwrap(), &WEIGHTS[..40]);
+    assert_eq!((&small.commit[..], &small.revisions[..]), (COMMIT, &["main#q4_0".to_owned()][..]));
+    // The same file by its name is the one that is here.
+    let before = asked(&server).len();
+    let again = hub.pull(&repository("o/n#Small-Q4_0.gguf"), &|_| ()).await.unwrap();
+    assert_eq!(
+        (&again.folder, &asked(&server)[before..]),
+        (&small.folder, &["main?blobs=true".to_owned()][..])
+    );
+    assert_eq!(again.revisions, ["main#Small-Q4_0.gguf", "main#q4_0"]);
+    assert_eq!(hub.cache().list().len(), 2);
+    assert!(hub.cache().find(&repository("o/n")).is_none(), "no file was meant");
+    hub.cache().remove(&again).await.unwrap();
+    assert!(hub.cache().find(&repository("o/n#q4_0")).is_none());
+    assert!(hub.cache().find(&repository("o/n#Small-Q8_0.gguf")).is_some());
+}
+
+#[tokio::test]
+async fn a_gguf_file_stays_as_it_was_pulled_where_its_branch_moves_and_another_is_pulled() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::new(|_, seen| quantized(seen, COMMIT)).await;
+    hub(&server, folder.path()).pull(&repository("o/n#q4_0"), &|_| ()).await.unwrap();
+    let moved = "f".repeat(40);
+    let later = moved.clone();
+    let server = Server::new(move |_, seen| quantized(seen, &later)).await;
+    let hub = hub(&server, folder.path());
+    hub.pull(&repository("o/n#q8_0"), &|_| ()).await.unwrap();
+    let commit = |written: &str| hub.cache().find(&repository(written)).unwrap().commit;
+    assert_eq!((commit("o/n#q4_0"), commit("o/n#q8_0")), (COMMIT.to_owned(), moved.clone()));
+    let pinned = format!("o/n@{moved}#q8_0");
+    assert!(hub.cache().find(&repository(&pinned)).is_none());
+    hub.pull(&repository(&pinned), &|_| ()).await.unwrap();
+    assert_eq!(commit(&pinned), moved);
+}
+
+#[tokio::test]
+async fn a_gguf_file_that_breaks_off_goes_on_where_it_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::new(|number, seen| match seen.path.ends_with(".gguf") && number == 1 {
+        true => {
+            let head = format!("HTTP/1.1 200 X\r\ncontent-length: {}\r\n\r\n", WEIGHTS.len());
+            vec![Act::Write([head.as_bytes(), &WEIGHTS[..20]].concat()), Act::Close]
+        }
+        false => quantized(seen, COMMIT),
+    })
+    .await;
+    let snapshot = hub(&server, folder.path()).pull(&repository("o/n#q4_0"), &|_| ()).await.unwrap();
+    assert_eq!(std::fs::read(snapshot.gguf().unwrap()).unwrap(), WEIGHTS);
+    assert_eq!(server.seen().last().map(from), Some(20));
+}

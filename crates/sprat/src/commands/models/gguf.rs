@@ -14,8 +14,7 @@ use crate::workspace::shown;
 
 /// What the file says of itself, and what the model needs to look back on `context` tokens.
 pub fn told(name: &str, source: &str, file: &Path, context: u32) -> Result<Told, Failure> {
-    let read = Gguf::open(file).map_err(|error| refused(file, &error))?;
-    let shape = Shape::of(&read).map_err(|error| refused(file, &error))?;
+    let (read, shape) = read(file)?;
     let needs = memory(&read, &shape, u64::from(context), decoders::BATCH);
     let may_take = decoders::may_take();
     let fits = may_take.map(|most| needs.total() <= most);
@@ -65,6 +64,13 @@ pub fn told(name: &str, source: &str, file: &Path, context: u32) -> Result<Told,
             "may_take_bytes": may_take, "fits": fits,
         }),
     })
+}
+
+/// Reads what a file says of itself.
+pub fn read(file: &Path) -> Result<(Gguf, Shape), Failure> {
+    let read = Gguf::open(file).map_err(|error| refused(file, &error))?;
+    let shape = Shape::of(&read).map_err(|error| refused(file, &error))?;
+    Ok((read, shape))
 }
 
 fn refused(file: &Path, error: &GgufError) -> Failure {

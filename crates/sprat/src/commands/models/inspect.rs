@@ -7,7 +7,7 @@ use sprat_models::hub::{Contents, HubError, ModelSource, Snapshot};
 use sprat_models::remote::Provider;
 use sprat_task::{Money, Price, Problem};
 
-use super::{Meant, failed, find, gguf, hub};
+use super::{Meant, decoder_file, failed, find, gguf, hub};
 use crate::app::App;
 use crate::config::{DECODER_CONTEXT, Decoder, Encoder, ModelConfig, Remote};
 use crate::failure::Failure;
@@ -40,19 +40,18 @@ pub fn run(written: &str, app: &App) -> Result<(), Failure> {
             trained_here(id.as_str(), "tagger", what, tagger.max_features, json)
         }
         Meant::Declared(id, ModelConfig::Remote(remote)) => self::remote(id.as_str(), remote, &workspace)?,
-        Meant::Declared(
-            id,
-            ModelConfig::Decoder(Decoder { source: source @ ModelSource::Path(path), context, .. }),
-        ) => gguf::told(id.as_str(), &source.to_string(), &workspace.root.join(path), *context)?,
+        Meant::Declared(id, ModelConfig::Decoder(Decoder { source, context, .. })) => {
+            let file = decoder_file(&workspace, source)?;
+            gguf::told(id.as_str(), &source.to_string(), &file, *context)?
+        }
         Meant::Source(ref source @ ModelSource::Path(ref path))
             if path.extension().is_some_and(|end| end == "gguf") =>
         {
             gguf::told(&source.to_string(), &source.to_string(), &workspace.root.join(path), DECODER_CONTEXT)?
         }
-        Meant::Declared(
-            id,
-            ModelConfig::Encoder(Encoder { source, .. }) | ModelConfig::Decoder(Decoder { source, .. }),
-        ) => self::local(id.as_str(), source, &workspace)?,
+        Meant::Declared(id, ModelConfig::Encoder(Encoder { source, .. })) => {
+            self::local(id.as_str(), source, &workspace)?
+        }
         Meant::Source(source) => self::local(&source.to_string(), &source, &workspace)?,
     };
     app.out().show(&told.json, |out| {
@@ -140,7 +139,10 @@ fn local(name: &str, source: &ModelSource, workspace: &Workspace) -> Result<Told
                 Problem::new(format!("model {repository} is not on this machine"))
                     .hint(format!("sprat models pull hf:{repository}"))
             })?;
-            files(name, source, &snapshot.folder, Some(&snapshot))
+            match snapshot.gguf() {
+                Some(file) => gguf::told(name, &source.to_string(), &file, DECODER_CONTEXT),
+                None => files(name, source, &snapshot.folder, Some(&snapshot)),
+            }
         }
     }
 }

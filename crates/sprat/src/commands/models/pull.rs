@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use serde_json::json;
+use sprat_models::hub::source::is_file;
 use sprat_models::hub::{Fetched, Hub, Repository, Snapshot};
 use sprat_task::{ModelId, Problem};
 
@@ -19,6 +20,12 @@ pub struct Args {
     /// A model of sprat.toml, or hf:OWNER/NAME[@REVISION]; without it every model of sprat.toml
     #[arg(value_name = "MODEL|SOURCE")]
     model: Option<String>,
+    /// Which of its GGUF files, by its name
+    #[arg(long, value_name = "FILE", requires = "model", conflicts_with = "quantization")]
+    file: Option<String>,
+    /// Which of its GGUF files, by the quantization that its name says: q4_k_m, q8_0, ...
+    #[arg(long, value_name = "NAME", requires = "model", alias = "quantisation")]
+    quantization: Option<String>,
     /// Ask nobody: only see whether it is on this machine
     #[arg(long)]
     offline: bool,
@@ -27,7 +34,10 @@ pub struct Args {
 pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let workspace = app.workspace_or_default()?;
     let wanted = match &args.model {
-        Some(written) => vec![one(&workspace.config, written)?],
+        Some(written) => {
+            let file = args.file.as_ref().or(args.quantization.as_ref());
+            vec![with_file(one(&workspace.config, written)?, file)?]
+        }
         None => all(&workspace.config)?,
     };
     let hub = hub(args.offline)?;
@@ -59,6 +69,20 @@ fn one(config: &Config, written: &str) -> Result<Repository, Problem> {
         }),
         Meant::Source(sprat_models::hub::ModelSource::Hub(repository)) => Ok(repository),
         Meant::Source(path) => Err(nothing(format!("`{path}` is a folder: there is nothing to fetch"))),
+    }
+}
+
+/// The repository, with the file that was asked for by a flag.
+fn with_file(repository: Repository, file: Option<&String>) -> Result<Repository, Problem> {
+    let Some(file) = file else { return Ok(repository) };
+    match &repository.file {
+        _ if !is_file(file) => Err(Problem::new(format!("`{file}` can't be a file of a repository"))
+            .allowed("a file's name, or a quantization such as q4_k_m")),
+        Some(named) if named != file => Err(Problem::new(format!(
+            "`{file}` is asked for, and hf:{repository} says which file is meant already"
+        ))
+        .hint("leave the flag out, or change the source")),
+        _ => Ok(Repository { file: Some(file.clone()), ..repository }),
     }
 }
 

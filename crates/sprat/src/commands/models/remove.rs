@@ -25,7 +25,8 @@ pub fn run(written: &str, app: &App) -> Result<(), Failure> {
     let hub = hub(true)?;
     // A damaged one can't be found for use, but it can be removed.
     let is_it = |snapshot: &Snapshot| {
-        let of_revision = snapshot.revisions.contains(&wanted.revision) || snapshot.commit == wanted.revision;
+        let is_pinned = wanted.file.is_none() && snapshot.commit == wanted.revision;
+        let of_revision = snapshot.revisions.contains(&wanted.reference()) || is_pinned;
         snapshot.owner == wanted.owner && snapshot.name == wanted.name && of_revision
     };
     let snapshot = hub.cache().list().into_iter().find(is_it);
