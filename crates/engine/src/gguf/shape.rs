@@ -251,6 +251,7 @@ fn check_tensors(file: &Gguf, blocks: u64, width: u64, vocabulary: u64) -> Resul
             embeddings.sizes
         )));
     }
+    file.tensors.iter().try_for_each(check_kind)?;
     let mut has = vec![false; blocks as usize];
     for tensor in &file.tensors {
         let Some(number) = tensor.name.strip_prefix("blk.").and_then(|rest| rest.split('.').next()) else {
@@ -269,6 +270,21 @@ fn check_tensors(file: &Gguf, blocks: u64, width: u64, vocabulary: u64) -> Resul
     match has.iter().position(|has| !has) {
         Some(layer) => Err(GgufError::Unfit(format!("layer {layer} of {blocks} has no tensors"))),
         None => Ok(()),
+    }
+}
+
+/// Kinds that no product is reckoned with: whole numbers, 64 bits, and what others are rounded to on the way.
+const NO_WEIGHTS: [&str; 7] = ["I8", "I16", "I32", "I64", "F64", "Q8_1", "Q8_K"];
+
+/// llama.cpp checks what a tensor is stored as when it computes, by ending the process.
+fn check_kind(tensor: &Tensor) -> Result<(), GgufError> {
+    let (name, kind) = (&tensor.name, tensor.kind.name());
+    let is_added = [".bias", "_norm.weight"].iter().any(|end| name.ends_with(end));
+    match NO_WEIGHTS.contains(&kind) || (is_added && kind != "F32") {
+        true => {
+            Err(GgufError::Unfit(format!("tensor `{name}` is stored as {kind}, which isn't computed with")))
+        }
+        false => Ok(()),
     }
 }
 

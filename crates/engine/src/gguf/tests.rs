@@ -216,6 +216,23 @@ fn a_vocabulary_that_llama_cpp_would_abort_at_is_refused() {
 }
 
 #[test]
+fn tensors_that_llama_cpp_would_not_compute_with_are_refused() {
+    let stored = |name: &str, code: u32, bytes: usize| {
+        unfit(|_, tensors| {
+            let tensor = tensors.iter_mut().find(|tensor| tensor.name == name).unwrap();
+            tensor.kind = TensorKind::from_code(code).unwrap();
+            tensor.bytes = vec![0; bytes];
+        })
+    };
+    let told = |name: &str, kind: &str| {
+        format!("can't be run: tensor `{name}` is stored as {kind}, which isn't computed with")
+    };
+    assert_eq!(stored("blk.1.attn_q.weight", 26, 32 * 32 * 4), told("blk.1.attn_q.weight", "I32"));
+    assert_eq!(stored("output.weight", 9, 320 * 36), told("output.weight", "Q8_1"));
+    assert_eq!(stored("blk.0.ffn_norm.weight", 1, 64), told("blk.0.ffn_norm.weight", "F16"));
+}
+
+#[test]
 fn a_vocabulary_without_its_vectors_is_no_model() {
     let told = unfit(|_, tensors| tensors.retain(|tensor| tensor.name != "token_embd.weight"));
     assert_eq!(told, "can't be run: it has no `token_embd.weight`: is it only a vocabulary?");
