@@ -1,5 +1,7 @@
 //! Is it a whole language model, and of which shape? What llama.cpp would find out by aborting is found out here.
 
+use std::collections::HashSet;
+
 use super::{Gguf, GgufError, Tensor, Value};
 
 /// The shape of a language model.
@@ -75,6 +77,9 @@ impl Shape {
                 return Err(GgufError::Unfit(format!("{heads} heads can't share {kv} of keys and values")));
             }
         }
+        for key in ["attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon"] {
+            keys.not_negative(key)?;
+        }
         let own_width = |key: &str| match keys.whole(key)? {
             Some(width) if width > 0 => Ok(width),
             Some(_) => Err(GgufError::Unfit(format!("`{}` is 0", keys.name(key)))),
@@ -137,6 +142,16 @@ impl Keys<'_> {
         }
     }
 
+    /// Where there is such a number, it is one and not below 0: llama.cpp aborts at others when it computes.
+    fn not_negative(&self, key: &str) -> Result<(), GgufError> {
+        let name = self.name(key);
+        match self.file.get(&name) {
+            None => Ok(()),
+            Some(Value::F32(number)) if number.is_finite() && *number >= 0.0 => Ok(()),
+            Some(_) => Err(GgufError::Unfit(format!("`{name}` is no number from 0 on"))),
+        }
+    }
+
     /// A number for all layers, or one for each.
     fn each_layer(&self, key: &str, blocks: u64) -> Result<Option<Vec<u64>>, GgufError> {
         let name = self.name(key);
@@ -171,6 +186,13 @@ fn vocabulary(file: &Gguf) -> Result<u64, GgufError> {
             }
         }
     }
+    if ["none", "no_vocab"].contains(&model) {
+        return Err(GgufError::Unfit(format!(
+            "its vocabulary is of the kind `{model}`, which no text can be read with"
+        )));
+    }
+    check_texts(tokens, model)?;
+    check_ends(file, model)?;
     if model == "gpt2" && file.get("tokenizer.ggml.merges").and_then(Value::as_list).is_none() {
         return Err(missing("tokenizer.ggml.merges"));
     }
@@ -186,6 +208,38 @@ fn vocabulary(file: &Gguf) -> Result<u64, GgufError> {
     Ok(tokens.len() as u64)
 }
 
+/// llama.cpp aborts at a token that is there twice, and where SentencePiece's vocabulary has none for a byte that comes.
+fn check_texts<'a>(tokens: &'a [Value], model: &str) -> Result<(), GgufError> {
+    let mut seen = HashSet::new();
+    // Texts that are no UTF-8 were replaced on reading, and may only look alike; empty ones get a name of their own.
+    // A text ends for it where a byte of it is 0.
+    let read = |text: &'a str| text.split('\0').next().unwrap_or_default();
+    let whole = |text: &&str| !text.is_empty() && !text.contains(char::REPLACEMENT_CHARACTER);
+    for text in tokens.iter().filter_map(Value::as_text).map(read).filter(whole) {
+        if !seen.insert(text) {
+            return Err(GgufError::Unfit(format!("token `{text}` stands in its vocabulary twice")));
+        }
+    }
+    let lacks = |byte: &u8| !seen.contains(format!("<0x{byte:02X}>").as_str());
+    match (0..=u8::MAX).find(lacks).filter(|_| model == "llama") {
+        Some(byte) => Err(GgufError::Unfit(format!("its vocabulary has no token for the byte 0x{byte:02X}"))),
+        None => Ok(()),
+    }
+}
+
+/// llama.cpp aborts where a text is to have a beginning or an end that isn't named. It knows two kinds' by itself.
+fn check_ends(file: &Gguf, model: &str) -> Result<(), GgufError> {
+    for end in ["bos", "eos"] {
+        let (adds, token) =
+            (format!("tokenizer.ggml.add_{end}_token"), format!("tokenizer.ggml.{end}_token_id"));
+        let is_added = matches!(file.get(&adds), Some(Value::Bool(true)));
+        if is_added && file.get(&token).is_none() && !["llama", "gpt2"].contains(&model) {
+            return Err(missing(&token));
+        }
+    }
+    Ok(())
+}
+
 /// As many layers as the metadata says, and a vector for each token.
 fn check_tensors(file: &Gguf, blocks: u64, width: u64, vocabulary: u64) -> Result<(), GgufError> {
     let embeddings = file.tensor("token_embd.weight").ok_or_else(|| {
@@ -197,6 +251,7 @@ fn check_tensors(file: &Gguf, blocks: u64, width: u64, vocabulary: u64) -> Resul
             embeddings.sizes
         )));
     }
+    file.tensors.iter().try_for_each(check_kind)?;
     let mut has = vec![false; blocks as usize];
     for tensor in &file.tensors {
         let Some(number) = tensor.name.strip_prefix("blk.").and_then(|rest| rest.split('.').next()) else {
@@ -215,6 +270,21 @@ fn check_tensors(file: &Gguf, blocks: u64, width: u64, vocabulary: u64) -> Resul
     match has.iter().position(|has| !has) {
         Some(layer) => Err(GgufError::Unfit(format!("layer {layer} of {blocks} has no tensors"))),
         None => Ok(()),
+    }
+}
+
+/// Kinds that no product is reckoned with: whole numbers, 64 bits, and what others are rounded to on the way.
+const NO_WEIGHTS: [&str; 7] = ["I8", "I16", "I32", "I64", "F64", "Q8_1", "Q8_K"];
+
+/// llama.cpp checks what a tensor is stored as when it computes, by ending the process.
+fn check_kind(tensor: &Tensor) -> Result<(), GgufError> {
+    let (name, kind) = (&tensor.name, tensor.kind.name());
+    let is_added = [".bias", "_norm.weight"].iter().any(|end| name.ends_with(end));
+    match NO_WEIGHTS.contains(&kind) || (is_added && kind != "F32") {
+        true => {
+            Err(GgufError::Unfit(format!("tensor `{name}` is stored as {kind}, which isn't computed with")))
+        }
+        false => Ok(()),
     }
 }
 

@@ -168,6 +168,10 @@ fn a_file_that_is_no_whole_model_is_refused_in_a_sentence() {
         Some(Value::text("wide")),
         "`llama.embedding_length` is no whole number of 32 bits",
     );
+    for epsilon in [Value::F32(-1e-5), Value::F32(f32::NAN), Value::text("small")] {
+        let key = "llama.attention.layer_norm_rms_epsilon";
+        check(key, Some(epsilon), "`llama.attention.layer_norm_rms_epsilon` is no number from 0 on");
+    }
     check("tokenizer.ggml.tokens", None, "it has no vocabulary (`tokenizer.ggml.model` and `.tokens`)");
     check("tokenizer.ggml.tokens", Some(Value::List(vec![])), "its vocabulary is empty, or no list of texts");
     check(
@@ -186,6 +190,46 @@ fn a_file_that_is_no_whole_model_is_refused_in_a_sentence() {
         whole(4),
         "it is one of 4 parts, and parts are not read; merge them with llama.cpp's gguf-split",
     );
+}
+
+#[test]
+fn a_vocabulary_that_llama_cpp_would_abort_at_is_refused() {
+    let renamed = |from: &str, to: &str| {
+        unfit(|metadata, _| {
+            let tokens = metadata.iter_mut().find(|(key, _)| key == "tokenizer.ggml.tokens");
+            let Some((_, Value::List(tokens))) = tokens else { unreachable!() };
+            let token = tokens.iter_mut().find(|token| token.as_text() == Some(from)).unwrap();
+            *token = Value::text(to);
+        })
+    };
+    assert_eq!(renamed("▁the", "▁card"), "can't be run: token `▁card` stands in its vocabulary twice");
+    assert_eq!(renamed("<0x41>", "A letter"), "can't be run: its vocabulary has no token for the byte 0x41");
+    let kind =
+        |kind: &str| unfit(|metadata, _| set(metadata, "tokenizer.ggml.model", Some(Value::text(kind))));
+    assert!(kind("no_vocab").contains("is of the kind `no_vocab`, which no text can be read with"));
+    let told = unfit(|metadata, _| {
+        set(metadata, "tokenizer.ggml.model", Some(Value::text("rwkv")));
+        set(metadata, "tokenizer.ggml.add_bos_token", Some(Value::Bool(true)));
+        set(metadata, "tokenizer.ggml.bos_token_id", None);
+    });
+    assert_eq!(told, "can't be run: its metadata lacks `tokenizer.ggml.bos_token_id`");
+}
+
+#[test]
+fn tensors_that_llama_cpp_would_not_compute_with_are_refused() {
+    let stored = |name: &str, code: u32, bytes: usize| {
+        unfit(|_, tensors| {
+            let tensor = tensors.iter_mut().find(|tensor| tensor.name == name).unwrap();
+            tensor.kind = TensorKind::from_code(code).unwrap();
+            tensor.bytes = vec![0; bytes];
+        })
+    };
+    let told = |name: &str, kind: &str| {
+        format!("can't be run: tensor `{name}` is stored as {kind}, which isn't computed with")
+    };
+    assert_eq!(stored("blk.1.attn_q.weight", 26, 32 * 32 * 4), told("blk.1.attn_q.weight", "I32"));
+    assert_eq!(stored("output.weight", 9, 320 * 36), told("output.weight", "Q8_1"));
+    assert_eq!(stored("blk.0.ffn_norm.weight", 1, 64), told("blk.0.ffn_norm.weight", "F16"));
 }
 
 #[test]
