@@ -77,10 +77,10 @@ Examples:
   sprat models quantize path:models/small-f16.gguf models/small.gguf --to q4_k_m
   sprat models quantize small models/small-q4.gguf --to q4_0 --rows rows.csv --task tickets
 
-With rows, half of them (256 at most) are read to learn which numbers matter for the task, and those
-keep the most bits. The others (1,000 at most) are answered by both files with the task's own prompt:
-rows whose answer differs are flips. More of them than --most-flips, and the exit code is 1; the file
-is kept. The work is done by llama.cpp in a process of its own.")]
+With rows, half of them (256 at most) are read to learn which numbers matter for the task, and
+those keep the most bits. The others (1,000 at most) are answered by both files with the task's own
+prompt: rows whose answer differs are flips. More of them than --most-flips, and the exit code is
+1; the file is kept. The work is done by llama.cpp in a process of its own.")]
     Quantize(quantize::Args),
     /// Which model, at which quantization, fits this machine or a GPU, and how quickly it writes
     #[command(after_help = "\
@@ -90,11 +90,11 @@ Examples:
   sprat models size small --check                      measured beside predicted
   sprat models size --gpu l4
 
-Memory is reckoned: weights, the context's keys and values, and what is computed on the way. Speed is
-predicted: each token that is written means reading the whole model once, so it is the memory's speed
-(measured here in about half a second, or a GPU's published one) over the bytes that are read. That
-is the most there can be; --check runs the file. GPUs are told of to plan with: this build computes on
-the processor.")]
+Memory is reckoned: weights, the context's keys and values, and what is computed on the way.
+Speed is predicted: each token that is written means reading the whole model once, so it is the
+memory's speed (measured here in about half a second, or a GPU's published one) over the bytes
+that are read. That is the most there can be; --check runs the file. GPUs are told of to plan
+with: this build computes on the processor.")]
     Size(size::Args),
     /// Remove a model's files from this machine
     #[command(after_help = "\

@@ -36,7 +36,10 @@ fn a_smaller_file_is_made_and_said_to_be_unmeasured() {
     // Two layers' second halves of the feed-forward have rows of 48 numbers, and blocks have 32.
     assert_eq!(json["fallbacks"], 2);
     assert_eq!(made.tensor("blk.1.ffn_down.weight").unwrap().kind.name(), "F16");
-    shows!("models quantized", quantize(&workspace, &["tiny.gguf", "q4.gguf", "--to", "Q4_K_M"]));
+    let shown = quantize(&workspace, &["tiny.gguf", "q4.gguf", "--to", "Q4_K_M"]).stdout;
+    for part in ["16 of 21 tensors got another kind of storage than q4_k_m", "Nothing was measured"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
     assert_eq!(ending(&workspace, ".part"), [""; 0]);
     let inspected = workspace.sprat(&["models", "inspect", "path:q4.gguf", "--json"]).json();
     assert_eq!(inspected["architecture"], "llama");
