@@ -108,7 +108,8 @@ impl Hub {
         let _lock = self.cache.lock(repository).await?;
         if let Some(here) = self.cache.snapshot(repository, &name) {
             self.cache.point(repository, &name)?;
-            return Ok(here);
+            // Once more, with what was just remembered of it.
+            return Ok(self.cache.snapshot(repository, &name).unwrap_or(here));
         }
         let files = listing::complete(&http, repository, &listing.commit, files).await?;
         let folder = self.cache.unfinished(repository, &name)?;
