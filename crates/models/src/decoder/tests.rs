@@ -448,13 +448,13 @@ async fn reply(model: &ChatModel, mut call: Value) -> (u16, Result<String, Model
     };
     let status = reply.status;
     let body: Result<Vec<Vec<u8>>, ModelError> = reply.body.try_collect().await;
-    (status, body.map(|body| String::from_utf8(body.concat()).unwrap()))
+    (status, body.map(|body| String::from_utf8(body.concat()).expect("a text")))
 }
 
 async fn answer(model: &ChatModel, call: Value) -> Value {
     let (status, body) = reply(model, call).await;
     assert_eq!(status, 200, "{body:?}");
-    serde_json::from_str(&body.unwrap()).unwrap()
+    serde_json::from_str(&body.expect("a whole reply")).expect("JSON")
 }
 
 fn saying(text: &str) -> Value {
@@ -578,7 +578,7 @@ fn bookings() -> Task {
 
 fn booking(text: &str, record: Value) -> LabelledRow {
     let Value::Object(record) = record else { panic!("a record is an object") };
-    LabelledRow::gold(text, Answer::Fields(bookings().record(&record, text).unwrap()))
+    LabelledRow::gold(text, Answer::Fields(bookings().record(&record, text).expect("one of the task's")))
 }
 
 #[tokio::test]

@@ -192,10 +192,25 @@ async fn ones_own_hardware_is_charged_by_time() {
 }
 
 #[tokio::test]
-async fn a_task_without_labels_is_none_of_its_business() {
-    let server = Server::new(|_, _| says("refund")).await;
+async fn a_text_is_asked_for_in_json_and_taken_as_it_comes() {
     let text = "kind = \"generate\"\ninstructions = \"Summarise.\"";
     let task = read_task("sum", &Source::new("sum.toml", text), |_| Err(String::new())).unwrap();
+    for (said, answer) in
+        [("{\"text\": \" It's \\\"late\\\".\\n\"}", "It's \"late\"."), ("Plain words. ", "Plain words.")]
+    {
+        let server = Server::new(move |_, _| says(said)).await;
+        let attempts = open(config(&server)).predict(&within(PATIENCE), &task, &[Input::new("x")]).await;
+        assert_eq!(line(&attempts[0]).as_deref(), Ok(answer));
+        let asked = server.seen().remove(0).body.to_string();
+        assert!(asked.contains("Summarise.") && asked.contains("\\\"text\\\""), "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_from_a_knowledge_base_is_none_of_its_business() {
+    let server = Server::new(|_, _| says("refund")).await;
+    let task =
+        read_task("faq", &Source::new("faq.toml", "kind = \"answer\""), |_| Err(String::new())).unwrap();
     let attempts = open(config(&server)).predict(&within(PATIENCE), &task, &[Input::new("x")]).await;
     assert_eq!(attempts[0].usage, Usage::FREE);
     assert!(line(&attempts[0]).is_err() && server.seen().is_empty());
