@@ -2,6 +2,7 @@
 //! address, which answers from a file.
 
 use serde_json::{Value, json};
+use sprat_store::AuditCounts;
 
 use crate::served::{Served, wait_for};
 use crate::workspace::Workspace;
@@ -108,7 +109,7 @@ fn a_near_enough_text_counts_as_right_when_small_answers_are_checked() {
     assert_eq!(workspace.sprat(&["learn", "german", "rows.jsonl"]).code, 0);
     let served = Served::start(&workspace);
     let release = sprat_task::ReleaseId { task: "german".into(), version: 1 };
-    let checked = |number: usize| {
+    let ask = |number: usize| {
         for _ in 0..20 {
             let text = format!("please say the number {number} of today");
             let body =
@@ -116,16 +117,19 @@ fn a_near_enough_text_counts_as_right_when_small_answers_are_checked() {
             let reply = Served::send(served.clients, "POST /v1/chat/completions", &body);
             assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
         }
+    };
+    let once = |settled: &dyn Fn(&AuditCounts) -> bool| {
         wait_for("the audits", || {
             let counts = workspace.store().audits().counts(&release, i64::MIN).unwrap();
-            (counts.drawn > 0 && counts.answered == counts.drawn).then_some(counts)
+            (counts.answered == counts.drawn && settled(&counts)).then_some(counts)
         })
     };
-    let near_enough = checked(3);
-    assert_eq!(near_enough.differing, 0, "{near_enough:?}");
-    let others = checked(7);
-    assert_eq!(others.differing, others.drawn - near_enough.drawn, "{others:?}");
-    assert!(others.differing > 0);
+    ask(3);
+    assert_eq!(once(&|counts| counts.drawn > 9).differing, 0, "near enough");
+    ask(7);
+    // Of forty, chance leaves more than half to be checked.
+    let counts = once(&|counts| counts.drawn > 20 && counts.differing > 0);
+    assert!(counts.differing <= 20, "something else differs, and nothing else does: {counts:?}");
 }
 
 #[test]
