@@ -9,9 +9,12 @@ from . import data, sprat, tables
 PEER = Path(__file__).with_name("llama_peer.py")
 PYTHON = Path(os.environ.get("SPRAT_LLAMA_PYTHON", "target/llama-venv/bin/python"))
 MODELS = Path("target/bench/decoders")
-THREADS, TURNS, LEAST = 2, 3, 0.95
-SHAPES = ["smollm2-135m", "tinyllama-1.1b"]
+THREADS, LEAST = 2, 0.95
+# The larger one takes minutes a turn.
+TURNS = {"smollm2-135m": 3, "tinyllama-1.1b": 2}
 STORED = "q4_0"
+# Twenty prompts apart take the larger one too long.
+LABELS_OF = "smollm2-135m"
 
 
 def measure(folder: Path, arguments) -> dict[str, str]:
@@ -21,10 +24,10 @@ def measure(folder: Path, arguments) -> dict[str, str]:
             "target/llama-venv/bin/pip install -r bench/requirements-llama.txt` (builds llama.cpp)"
         )
     rows, short, peer = [], [], ""
-    for shape in SHAPES:
+    for shape, turns in TURNS.items():
         file = model(shape)
         ours, theirs, ours_first, theirs_first = [], [], [], []
-        for _ in range(TURNS):
+        for _ in range(turns):
             ours.append(sprat.asked([sprat.example("engine_speed"), "time", file, THREADS]))
             tokens = ours[-1]["prefill_tokens"]
             theirs.append(sprat.asked([PYTHON, PEER, "time", file, THREADS, tokens]))
@@ -43,8 +46,11 @@ def measure(folder: Path, arguments) -> dict[str, str]:
             rows.append([f"{name}: {what}", f"{own:.1f}", f"{other:.1f}", f"{own / other:.2f}", told(own / other >= LEAST, "at least 0.95")])
         own, other = statistics.median(ours_first), statistics.median(theirs_first)
         rows.append([f"{name}: cold start to the first token, ms", f"{own:.0f}", f"{other:.0f}", f"{own / other:.2f}", told(own <= 1.2 * other, "at most 1.2")])
-        together, apart = median(ours, "labels_together_ms"), median(ours, "labels_apart_ms")
-        short.append([f"{name}: 20 labels of about 8 tokens behind 256, ms", f"{together:.0f}", f"{apart:.0f}", f"{apart / together:.1f}", told(apart >= 8 * together, "at least 8")])
+        if shape == LABELS_OF:
+            found = sprat.asked([sprat.example("engine_speed"), "labels", file, THREADS])
+            together, apart = found["together_ms"], found["apart_ms"]
+            verdict = told(apart >= 8 * together, "at least 8")
+            short.append([f"{name}: 20 labels of about 8 tokens behind 256, ms", f"{together:.0f}", f"{apart:.0f}", f"{apart / together:.1f}", verdict])
         resident = median(ours, "resident_mib")
         short.append([f"{name}: resident with a context of 2,048, MiB", f"{resident:.0f}", "", "", told(resident < 1000, "under 1 GB") if "1.1b" in shape else ""])
     header = [f"{THREADS} threads", "Sprat's engine", "llama.cpp's loop", "ratio", "target"]

@@ -2,7 +2,8 @@
 //! medians as JSON. `bench/run decoder` compares them with llama.cpp's own loop.
 //!
 //! `engine_speed make SHAPE FILE` writes a model of numbers drawn by lot (`smollm2-135m` or `tinyllama-1.1b` in shape);
-//! `engine_speed first FILE THREADS` times a cold start to the first token; `engine_speed time FILE THREADS` the rest.
+//! `engine_speed first FILE THREADS` times a cold start to the first token, `labels FILE THREADS` the
+//! scoring of labels, `time FILE THREADS` the rest.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -41,7 +42,8 @@ fn main() -> Result<(), Failed> {
         ["make", "tinyllama-1.1b", file] => Ok(TINYLLAMA_1_1B.write(file.as_ref(), 1)?),
         ["first", file, threads] => first(file, threads.parse()?),
         ["time", file, threads] => time(file, threads.parse()?),
-        _ => Err("usage: engine_speed make SHAPE FILE | first FILE THREADS | time FILE THREADS".into()),
+        ["labels", file, threads] => labels(file, threads.parse()?),
+        _ => Err("usage: engine_speed make SHAPE FILE | first FILE THREADS | time FILE THREADS | labels FILE THREADS".into()),
     }
 }
 
@@ -67,11 +69,10 @@ fn time(file: &str, threads: u32) -> Result<(), Failed> {
         next += 1;
         next
     };
-    let (mut prefill, mut decode, mut parallel, mut together, mut apart) =
-        (vec![], vec![], vec![], vec![], vec![]);
+    let (mut prefill, mut decode, mut parallel) = (vec![], vec![], vec![]);
     let long = text(170);
     let (_, read) = ask(&mut scheduler, vec![generate(fresh(), &long, 1)])?;
-    for round in 0..ROUNDS as u64 {
+    for _ in 0..ROUNDS {
         let (ms, _) = ask(&mut scheduler, vec![generate(fresh(), &long, 1)])?;
         prefill.push(f64::from(read) / ms * 1e3);
 
@@ -85,9 +86,23 @@ fn time(file: &str, threads: u32) -> Result<(), Failed> {
         let (begun, _) = ask(&mut scheduler, one)?;
         let (all, _) = ask(&mut scheduler, more)?;
         parallel.push(AT_ONCE as f64 * f64::from(WRITTEN) / (all - begun) * 1e3);
+    }
+    let medians = [
+        ("prefill_tokens_per_s", prefill),
+        ("decode_tokens_per_s", decode),
+        ("parallel_tokens_per_s", parallel),
+    ];
+    let medians = medians.map(|(name, found)| format!("\"{name}\": {}", median(found)));
+    println!("{{\"prefill_tokens\": {read}, {}, \"resident_mib\": {}}}", medians.join(", "), resident_mib());
+    Ok(())
+}
 
-        // A prefix of 256 tokens, 20 labels of 8 behind a text of 16: with all labels together, and each by itself.
-        let labels: Vec<String> = (0..LABELS).map(|label| text_from(2, label)).collect();
+/// A prefix of 256 tokens, 20 labels of 8 behind a text of 16: with all labels together, and each by itself.
+fn labels(file: &str, threads: u32) -> Result<(), Failed> {
+    let mut scheduler = load(file, threads)?;
+    let (mut together, mut apart) = (vec![], vec![]);
+    let labels: Vec<String> = (0..LABELS).map(|label| text_from(2, label)).collect();
+    for round in 0..ROUNDS as u64 {
         let prompt = |number: u64, labels: &[String]| Prompt {
             prompt: number,
             before: format!("{round} {}", text(85)),
@@ -96,28 +111,20 @@ fn time(file: &str, threads: u32) -> Result<(), Failed> {
             adapter: None,
         };
         let score =
-            |id: u64, prompt: u64| Order::Score(Score { id, prompt, text: text(5), within_ms: 600_000 });
+            |prompt: u64| Order::Score(Score { id: prompt, prompt, text: text(5), within_ms: 600_000 });
         let number = 1_000 * (round + 1);
         let start = Instant::now();
         tell(&mut scheduler, Order::Prompt(prompt(number, &labels)));
-        ask(&mut scheduler, vec![score(fresh(), number)])?;
+        ask(&mut scheduler, vec![score(number)])?;
         together.push(start.elapsed().as_secs_f64() * 1e3);
         let start = Instant::now();
-        for (place, label) in (1..).zip(&labels) {
-            tell(&mut scheduler, Order::Prompt(prompt(number + place, std::slice::from_ref(label))));
-            ask(&mut scheduler, vec![score(fresh(), number + place)])?;
+        for (number, label) in (number + 1..).zip(&labels) {
+            tell(&mut scheduler, Order::Prompt(prompt(number, std::slice::from_ref(label))));
+            ask(&mut scheduler, vec![score(number)])?;
         }
         apart.push(start.elapsed().as_secs_f64() * 1e3);
     }
-    let medians = [
-        ("prefill_tokens_per_s", prefill),
-        ("decode_tokens_per_s", decode),
-        ("parallel_tokens_per_s", parallel),
-        ("labels_together_ms", together),
-        ("labels_apart_ms", apart),
-    ];
-    let medians = medians.map(|(name, found)| format!("\"{name}\": {}", median(found)));
-    println!("{{\"prefill_tokens\": {read}, {}, \"resident_mib\": {}}}", medians.join(", "), resident_mib());
+    println!("{{\"together_ms\": {}, \"apart_ms\": {}}}", median(together), median(apart));
     Ok(())
 }
 
