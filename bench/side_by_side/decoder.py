@@ -1,13 +1,13 @@
 """How fast local language models answer: Sprat's engine and llama.cpp's own loop on the same files, by turns in one run."""
 
-import os
+import json
 import statistics
 from pathlib import Path
 
-from . import data, sprat, tables
+from . import sprat, tables
 
-PEER = Path(__file__).with_name("llama_peer.py")
-PYTHON = Path(os.environ.get("SPRAT_LLAMA_PYTHON", "target/llama-venv/bin/python"))
+PEER = Path(__file__).parent.with_name("llama_peer")
+BUILT = Path("target/llama-peer")
 MODELS = Path("target/bench/decoders")
 THREADS, LEAST = 2, 0.95
 # The larger one takes minutes a turn.
@@ -18,23 +18,18 @@ LABELS_OF = "smollm2-135m"
 
 
 def measure(folder: Path, arguments) -> dict[str, str]:
-    if not PYTHON.exists():
-        raise data.Missing(
-            f"{PYTHON} is not there: `python3 -m venv target/llama-venv && "
-            "target/llama-venv/bin/pip install -r bench/requirements-llama.txt` (builds llama.cpp)"
-        )
-    rows, short, peer = [], [], ""
+    peer, version = built()
+    rows, short = [], []
     for shape, turns in TURNS.items():
         file = model(shape)
         ours, theirs, ours_first, theirs_first = [], [], [], []
         for _ in range(turns):
             ours.append(sprat.asked([sprat.example("engine_speed"), "time", file, THREADS]))
             tokens = ours[-1]["prefill_tokens"]
-            theirs.append(sprat.asked([PYTHON, PEER, "time", file, THREADS, tokens]))
+            theirs.append(sprat.asked([peer, "time", file, THREADS, tokens]))
             first = sprat.asked([sprat.example("engine_speed"), "first", file, THREADS])
             ours_first.append(first["ms"])
-            theirs_first.append(sprat.asked([PYTHON, PEER, "first", file, THREADS, first["tokens"]])["ms"])
-        peer = theirs[-1]["peer"]
+            theirs_first.append(sprat.asked([peer, "first", file, THREADS, first["tokens"]])["ms"])
         name = f"{shape}, {STORED}"
         median = lambda found, key: statistics.median(run[key] for run in found)
         for what, key in [
@@ -56,7 +51,17 @@ def measure(folder: Path, arguments) -> dict[str, str]:
     header = [f"{THREADS} threads", "Sprat's engine", "llama.cpp's loop", "ratio", "target"]
     other = ["", "together", "20 prompts", "ratio", "target"]
     text = f"{tables.markdown(header, rows)}\n\n{tables.markdown(other, short)}"
-    return {"decoder": f"{text}\n\n{tables.conditions('bench/run decoder', ())}, {peer}"}
+    return {"decoder": f"{text}\n\n{tables.conditions('bench/run decoder', ())}, llama.cpp of llama-cpp-sys-2 {version}"}
+
+
+def built() -> tuple[Path, str]:
+    """The peer, built for this machine from the source that the crate has, and the crate's version."""
+    known = json.loads(sprat.run(["cargo", "metadata", "--format-version", "1", "--locked"]))["packages"]
+    crate = next(package for package in known if package["name"] == "llama-cpp-sys-2")
+    source = Path(crate["manifest_path"]).parent / "llama.cpp"
+    sprat.run(["cmake", "-S", PEER, "-B", BUILT, f"-DLLAMA_SOURCE={source}", "-DCMAKE_BUILD_TYPE=Release"])
+    sprat.run(["cmake", "--build", BUILT, "--target", "llama_peer", "--parallel", "2"])
+    return (BUILT / "llama_peer").resolve(), crate["version"]
 
 
 def told(is_met: bool, target: str) -> str:
