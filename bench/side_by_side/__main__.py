@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import data, sprat, tables
 
-PARTS = ["classification", "moderation", "extraction", "speed", "encoder", "cascades", "bulk", "encoders", "few_shot", "training", "decoder"]
+PARTS = ["classification", "moderation", "extraction", "speed", "encoder", "cascades", "bulk", "encoders", "few_shot", "training", "decoder", "hop"]
 
 
 def main() -> int:

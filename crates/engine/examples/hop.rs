@@ -67,12 +67,8 @@ fn ask() -> Result<(), Box<dyn std::error::Error>> {
     let mut measured = took_us.split_off(WARMING as usize);
     measured.sort_by(f64::total_cmp);
     let at = |share: f64| measured[((measured.len() - 1) as f64 * share) as usize];
-    println!(
-        "{MEASURED} round trips, in microseconds: half within {:.1}, 90% {:.1}, 99% {:.1}",
-        at(0.5),
-        at(0.9),
-        at(0.99)
-    );
+    let [p50, p90, p99] = [0.5, 0.9, 0.99].map(at);
+    println!("{{\"round_trips\": {MEASURED}, \"p50_us\": {p50}, \"p90_us\": {p90}, \"p99_us\": {p99}}}");
     Ok(())
 }
 

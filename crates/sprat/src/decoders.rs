@@ -65,12 +65,12 @@ fn adapters(
     let is_same = |other: &Decoder| {
         (&other.source, other.context, other.threads) == (&decoder.source, decoder.context, decoder.threads)
     };
-    let (mut all, mut own) = (Vec::new(), None);
+    let (mut all, mut own, mut base) = (Vec::new(), None, Base::of(file));
     for (name, model) in &workspace.config.models {
         let ModelConfig::Decoder(other) = model else { continue };
         let Some(path) = other.adapter.as_ref().filter(|_| is_same(other)) else { continue };
         let path = workspace.root.join(path);
-        match fits(&path, file) {
+        match base.fits(&path) {
             Err(why) if name == id => return Err(why),
             Err(_) => continue,
             Ok(()) => {}
@@ -86,17 +86,43 @@ fn adapters(
     Ok((all, own))
 }
 
-/// Whether an adapter fits a model's file.
-#[cfg(feature = "decoder")]
-fn fits(adapter: &Path, file: &Path) -> Result<(), String> {
-    let base = Gguf::open(file).map_err(|error| format!("{} {error}", file.display()))?;
-    let opened = sprat_engine::adapter::Adapter::open(adapter, &base);
-    opened.map(|_| ()).map_err(|error| format!("{} {error}", adapter.display()))
+/// A model's file that adapters are held against, read when there is one.
+struct Base<'a> {
+    file: &'a Path,
+    #[cfg(feature = "decoder")]
+    read: Option<Gguf>,
 }
 
-#[cfg(not(feature = "decoder"))]
-fn fits(_: &Path, _: &Path) -> Result<(), String> {
-    Ok(())
+impl<'a> Base<'a> {
+    fn of(file: &'a Path) -> Self {
+        Self {
+            file,
+            #[cfg(feature = "decoder")]
+            read: None,
+        }
+    }
+
+    /// Whether an adapter fits it.
+    #[cfg(feature = "decoder")]
+    fn fits(&mut self, adapter: &Path) -> Result<(), String> {
+        let base = match &mut self.read {
+            Some(base) => base,
+            none => none
+                .insert(Gguf::open(self.file).map_err(|error| format!("{} {error}", self.file.display()))?),
+        };
+        let opened = sprat_engine::adapter::Adapter::open(adapter, base);
+        opened.map(|_| ()).map_err(|error| format!("{} {error}", adapter.display()))
+    }
+
+    /// This build runs none, and so holds none against it.
+    #[cfg(not(feature = "decoder"))]
+    fn fits(&mut self, adapter: &Path) -> Result<(), String> {
+        Err(format!(
+            "{} can't be run with {}: this build runs no decoders",
+            self.file.display(),
+            adapter.display()
+        ))
+    }
 }
 
 /// The engine of a file, whether or not it is declared: it is started when it is first asked.

@@ -3,7 +3,8 @@
 //! | question | file |
 //! |---|---|
 //! | What must a network be able to do? | `network.rs` |
-//! | Whose turn is it, and is there room? | `schedule.rs` |
+//! | Whose turn is it? | `schedule.rs` |
+//! | Is there room? | `schedule/room.rs` |
 //! | What is the same for many texts? | `prompt.rs` |
 //! | What did an earlier text begin with, too? | `earlier.rs` |
 //! | How well does each label fit? | `score.rs` |

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use sprat_cascade::{Protocol, Remote};
 use sprat_store::Ending;
-use sprat_task::{ModelError, Money};
+use sprat_task::model::{NoReply, WireReply, WireRequest};
+use sprat_task::{Context, ModelError, ModelId, Money, OwnProcess, Upstream};
 
 use crate::fakes::{Got, Script, Wire, World, event, remote, reply, usage_event};
 
@@ -82,6 +84,47 @@ async fn a_fault_of_the_request_stands() {
         assert_eq!((got.status.as_u16(), got.json(), asked), (status, error, 0));
         assert_eq!(world.ledger()[0].steps.len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_too_long_goes_to_the_next_who_may_have_more_room() {
+    let error = json!({"error": {"message": "too long", "code": "context_length_exceeded"}});
+    let (world, got, asked) = check(Script::json(400, error), json!({})).await;
+    assert_eq!((got.status, asked), (StatusCode::OK, 1), "{}", got.text);
+    let entry = world.ledger().pop().unwrap();
+    assert_eq!((entry.steps.len(), entry.ending), (2, Ending::Large));
+}
+
+/// A model of this machine.
+struct Local(Arc<Wire>);
+
+impl Upstream for Local {
+    fn id(&self) -> &ModelId {
+        self.0.id()
+    }
+
+    fn send<'a>(
+        &'a self,
+        cx: &'a Context,
+        request: WireRequest,
+    ) -> BoxFuture<'a, Result<WireReply, NoReply>> {
+        self.0.send(cx, request)
+    }
+
+    fn own_process(&self) -> Option<OwnProcess> {
+        Some(OwnProcess { is_running: true, crashes: 2, last: None })
+    }
+}
+
+#[tokio::test]
+async fn a_model_of_this_machine_answers_those_alone_who_name_it() {
+    let (far, near) = (answers("far"), answers("near"));
+    let local = Remote { upstream: Arc::new(Local(near.clone())), ..remote(&near) };
+    let world = World::serving_only(vec![remote(&far), local]);
+    assert_eq!(world.chat(call(json!({"model": "auto"}))).await.status, StatusCode::OK);
+    assert_eq!((far.asked(), near.asked()), (1, 0), "the only one of a provider is who `auto` means");
+    assert_eq!(world.chat(call(json!({"model": "near"}))).await.status, StatusCode::OK);
+    assert_eq!((far.asked(), near.asked()), (1, 1));
 }
 
 #[tokio::test]

@@ -92,6 +92,9 @@ fn writes(order: &Generate, say: &mut dyn FnMut(&Report)) {
             ["{\"name\": \"weather\", ", "\"arguments\": {\"city\": \"Bern\"}}"].map(str::to_owned).to_vec()
         }
         Some(Constraint::JsonSchema(schema)) if schema.contains("guests") => written_record(text),
+        None if text.contains("twice") => {
+            ["<tool_call>{\"name\": \"weather\"}</tool_call>"; 2].map(str::to_owned).to_vec()
+        }
         _ => match text.rsplit_once("echo ") {
             Some((_, echoed)) => vec![echoed.to_owned()],
             None => ["Hello", ", ", "world"].map(str::to_owned).to_vec(),
@@ -517,6 +520,18 @@ async fn a_local_model_calls_the_tool_that_it_must_call() {
     let (_, body) = reply(&model, call).await;
     let body = body.unwrap();
     assert!(body.contains("\"tool_calls\":[{\"index\":0") && !body.contains("Bern\"}}\""), "{body}");
+}
+
+#[tokio::test]
+async fn a_local_model_calls_several_tools_only_where_it_may() {
+    let (_engines, model) = chat_model();
+    let mut call = saying("weather, twice");
+    call["tools"] = json!([{ "type": "function", "function": { "name": "weather" } }]);
+    for (may, calls) in [(Value::Null, 2), (json!(true), 2), (json!(false), 1)] {
+        call["parallel_tool_calls"] = may;
+        let said = answer(&model, call.clone()).await;
+        assert_eq!(said["choices"][0]["message"]["tool_calls"].as_array().unwrap().len(), calls);
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use sprat_engine::gguf::Gguf;
 use sprat_engine::protocol::{Prompt, Scored};
 use sprat_task::model::Progress;
 use sprat_task::{
@@ -125,6 +124,20 @@ impl DecoderTrainer {
         Ok(said)
     }
 
+    /// How well each label of a prompt fits every row but those that the prompt shows.
+    fn score(
+        &self,
+        engine: &Engine,
+        training: &Training<'_>,
+        rows: &[LabelledRow],
+        shown: &[usize],
+        prompt: &Prompt,
+    ) -> Result<Vec<Option<Said<Scored>>>, TrainError> {
+        self.ask(engine, rows, shown, training, |row, hear| {
+            engine.ask(prompt, &one_line(&rows[row].input.text), PATIENCE, hear)
+        })
+    }
+
     /// Tells it the task's labels, and hears how well each fits each row.
     fn labels(
         &self,
@@ -134,11 +147,8 @@ impl DecoderTrainer {
         rows: &[LabelledRow],
     ) -> Result<Told, TrainError> {
         let shown = examples(rows, &task.labels);
-        let prompt = prompt(task, &shown.iter().map(|row| &rows[*row]).collect::<Vec<_>>());
-        let prompt = read_by(self.settings.adapter, prompt);
-        let said = self.ask(engine, rows, &shown, training, |row, hear| {
-            engine.ask(&prompt, &one_line(&rows[row].input.text), PATIENCE, hear)
-        })?;
+        let prompt = read_by(self.settings.adapter, prompt(task, &of(rows, &shown)));
+        let said = self.score(engine, training, rows, &shown, &prompt)?;
         let scored = said.iter().flatten().filter_map(|said| said.result.as_ref().ok());
         let means = means(scored.map(per_token), task.labels.len()).ok_or_else(|| self.is_mute())?;
         let read = |scored: &Scored| Ok(answer(&task.labels, &means, scored));
@@ -158,11 +168,8 @@ impl DecoderTrainer {
         folds: &[u32],
     ) -> Result<Told, TrainError> {
         let shown = several::examples(rows);
-        let prompt = several::prompt(task, &shown.iter().map(|row| &rows[*row]).collect::<Vec<_>>());
-        let prompt = read_by(self.settings.adapter, prompt);
-        let said = self.ask(engine, rows, &shown, training, |row, hear| {
-            engine.ask(&prompt, &one_line(&rows[row].input.text), PATIENCE, hear)
-        })?;
+        let prompt = read_by(self.settings.adapter, several::prompt(task, &of(rows, &shown)));
+        let said = self.score(engine, training, rows, &shown, &prompt)?;
         let labels = &task.labels;
         let log_odds: Vec<Option<Vec<f64>>> = said
             .iter()
@@ -211,8 +218,7 @@ impl DecoderTrainer {
         rows: &[LabelledRow],
     ) -> Result<Told, TrainError> {
         let shown = record::examples(rows);
-        let prompt = record::prompt(task, &shown.iter().map(|row| &rows[*row]).collect::<Vec<_>>());
-        let prompt = read_by(self.settings.adapter, prompt);
+        let prompt = read_by(self.settings.adapter, record::prompt(task, &of(rows, &shown)));
         let (schema, most_tokens) = record::form(task);
         let said = self.ask(engine, rows, &shown, training, |row, hear| {
             let text = &rows[row].input.text;
@@ -234,15 +240,13 @@ impl DecoderTrainer {
     fn texts(
         &self,
         engine: &Engine,
+        template: Option<&ChatTemplate>,
         training: &Training<'_>,
         task: &Task,
         rows: &[LabelledRow],
         folds: &[u32],
     ) -> Result<Told, TrainError> {
-        let file =
-            Gguf::open(&self.settings.file).map_err(|error| TrainError::Artifact(error.to_string()))?;
-        let template = ChatTemplate::of(&file).ok();
-        let told = text::Told::of(task, rows, template.as_ref(), self.settings.context);
+        let told = text::Told::of(task, rows, template, self.settings.context);
         let prompt = read_by(self.settings.adapter, told.prompt);
         let (places, pool): (Vec<usize>, Vec<text::Example>) = told.pool.into_iter().unzip();
         let index = text::index(&pool);
@@ -290,6 +294,11 @@ impl<T> Said<T> {
     }
 }
 
+/// The rows at these places.
+fn of<'a>(rows: &'a [LabelledRow], places: &[usize]) -> Vec<&'a LabelledRow> {
+    places.iter().map(|place| &rows[*place]).collect()
+}
+
 /// Hears the answer about one row.
 type Hear<T> = Box<dyn FnOnce(Result<T, ModelError>) + Send>;
 
@@ -318,13 +327,16 @@ impl Trainer for DecoderTrainer {
         folds: &[u32],
         folder: &Path,
     ) -> Result<Fitted, TrainError> {
-        let engine = self.open_engine().map_err(TrainError::Artifact)?;
+        let (engine, file) = self.settings.open(&self.engines).map_err(TrainError::Artifact)?;
         let model = Weights::of(&self.settings.file).map_err(TrainError::Artifact)?;
         let adapter = self.settings.own_adapter().map(|adapter| Weights::of(adapter)).transpose();
         let adapter = adapter.map_err(TrainError::Artifact)?;
         let told = match task.kind {
             Kind::Extract => self.records(&engine, training, task, rows)?,
-            Kind::Generate => self.texts(&engine, training, task, rows, folds)?,
+            Kind::Generate => {
+                let template = ChatTemplate::of(&file).ok();
+                self.texts(&engine, template.as_ref(), training, task, rows, folds)?
+            }
             _ if task.multi => self.several(&engine, training, task, rows, folds)?,
             _ => self.labels(&engine, training, task, rows)?,
         };

@@ -12,17 +12,8 @@ use super::calls;
 use super::template::Conversation;
 
 /// Fields beside those that are read which change nothing of the answer.
-const OF_NO_EFFECT: [&str; 9] = [
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "safety_identifier",
-    "service_tier",
-    "reasoning_effort",
-    "verbosity",
-    "function_call",
-    "functions",
-    "modalities",
-];
+const OF_NO_EFFECT: [&str; 4] =
+    ["prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier"];
 /// Stop texts that OpenAI allows are four; more are no trouble.
 const MOST_STOPS: usize = 64;
 
@@ -41,6 +32,8 @@ pub struct Asked {
     pub constraint: Option<Constraint>,
     /// The tools it may call; none where it may call none.
     pub tools: Vec<String>,
+    /// Whether it may call several at once.
+    pub several_calls: bool,
     /// How many of the likeliest tokens of each place are told; `None` where not even the token's own probability is.
     pub likeliest: Option<u8>,
     /// Whether the answer comes in pieces.
@@ -120,6 +113,7 @@ impl Asked {
             stop: stops(chat.stop)?,
             constraint,
             tools: names,
+            several_calls: chat.parallel_tool_calls != Some(false),
             likeliest,
             is_stream,
             wants_usage,
@@ -151,8 +145,12 @@ fn check(chat: &ChatRequest) -> Result<(), Refused> {
         Value::Object(object) => object.is_empty(),
         _ => false,
     };
-    let of_no_effect = |name: &str| OF_NO_EFFECT.contains(&name) || name.starts_with("x-");
-    let lost = chat.rest.iter().find(|(name, value)| !of_no_effect(name) && !changes_nothing(value));
+    let of_no_effect = |name: &str, value: &Value| {
+        OF_NO_EFFECT.contains(&name)
+            || name.starts_with("x-")
+            || (name == "modalities" && *value == json!(["text"]))
+    };
+    let lost = chat.rest.iter().find(|(name, value)| !of_no_effect(name, value) && !changes_nothing(value));
     match lost {
         Some((name, _)) => Err(Refused::field(
             name,

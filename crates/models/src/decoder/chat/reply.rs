@@ -194,7 +194,10 @@ fn response(asked: &Asked, name: &Name, answer: Answer) -> ChatResponse {
     choice.finish_reason = Some(if is_cut { FinishReason::Length } else { FinishReason::Stop });
     // Half a call calls nothing.
     let called = if is_cut { None } else { calls::find(&text, &asked.tools, || drawn("call_")) };
-    if let Some((before, calls)) = called {
+    if let Some((before, mut calls)) = called {
+        if !asked.several_calls {
+            calls.truncate(1);
+        }
         choice.message.content = (!before.is_empty()).then(|| before.into());
         choice.message.tool_calls = Some(calls);
         choice.finish_reason = Some(FinishReason::ToolCalls);

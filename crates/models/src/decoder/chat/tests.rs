@@ -102,6 +102,7 @@ fn a_call_says_how_its_answer_is_drawn() {
     body["user"] = json!("somebody");
     body["logit_bias"] = json!({});
     body["presence_penalty"] = json!(0);
+    body["modalities"] = json!(["text"]);
     let drawn = asked(&body);
     assert_eq!(drawn.sampling, Sampling { temperature: 0.5, top_p: 1.0, seed: 3 });
     assert_eq!((drawn.most_tokens, drawn.likeliest), (Some(6), Some(0)));
@@ -134,6 +135,9 @@ fn what_cant_be_honoured_is_refused_by_name() {
         (json!({ "messages": hi, "n": 2 }), "n", "one answer"),
         (json!({ "messages": hi, "frequency_penalty": 0.5 }), "frequency_penalty", "can't honour"),
         (json!({ "messages": hi, "logit_bias": { "1": 5 } }), "logit_bias", "can't honour"),
+        (json!({ "messages": hi, "functions": [{ "name": "f" }] }), "functions", "can't honour"),
+        (json!({ "messages": hi, "reasoning_effort": "high" }), "reasoning_effort", "can't honour"),
+        (json!({ "messages": hi, "modalities": ["text", "audio"] }), "modalities", "can't honour"),
         (json!({ "messages": hi, "temperature": 3 }), "temperature", "between 0 and 2"),
         (json!({ "messages": hi, "top_logprobs": 21 }), "top_logprobs", "between 0 and 20"),
         (json!({ "messages": hi, "max_tokens": 0 }), "max_tokens", "one token"),
