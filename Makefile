@@ -72,16 +72,17 @@ $(CLIENTS): clients-%: tools
 	python3 tests/clients/run.py $*
 
 # A C compiler, for SQLite, ring and zstd: Rust itself needs its linker. For llama.cpp also a C++ compiler, cmake, and the
-# libclang that reads its headers. Nothing else is needed.
+# libclang that reads its headers, which is not libclang-cpp. Nothing else is needed.
 tools:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install it with rustup"; exit 2; }
 	@missing=""; \
 	command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
 	command -v c++ >/dev/null || missing="$$missing g++"; \
 	command -v cmake >/dev/null || missing="$$missing cmake"; \
-	libclang=""; for file in "$${LIBCLANG_PATH:-/none}" /usr/lib/llvm-*/lib/libclang*.so* /usr/lib*/libclang*.so* \
-		/usr/lib/*/libclang*.so* /Library/Developer/CommandLineTools/usr/lib/libclang.dylib; do \
-		test ! -e "$$file" || libclang="$$file"; done; \
+	libclang=""; for folder in /usr/lib/llvm-*/lib /usr/lib* /usr/lib/* /usr/local/lib* /Library/Developer/CommandLineTools/usr/lib; do \
+		for file in "$$folder"/libclang.so* "$$folder"/libclang-[0-9]*.so* "$$folder"/libclang.dylib; do \
+		test ! -e "$$file" || libclang="$$file"; done; done; \
+	test -z "$${LIBCLANG_PATH:-}" || libclang="$$LIBCLANG_PATH"; \
 	test -n "$$libclang" || missing="$$missing libclang-dev"; \
 	if [ -n "$$missing" ]; then \
 		command -v apt-get >/dev/null || { echo "missing, and to be installed by you:$$missing (Debian's names)"; exit 2; }; \
