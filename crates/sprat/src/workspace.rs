@@ -122,6 +122,10 @@ fn open_task(path: &Path) -> Result<(Task, Source), Problem> {
     let mut labels_file = None;
     let task = read_task(&name, &source, |written| {
         let labels = folder.join(written);
+        // A pipe or a device, which the word of a command may name, would be waited for, or be read empty.
+        if labels.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+            return Err("it is a pipe or a device".to_owned());
+        }
         let text = read_text(&labels).map_err(|unreadable| match unreadable.line {
             Some(line) => format!("{} (line {line})", unreadable.why),
             None => unreadable.why,
