@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use sprat_task::{
-    Certificate, Embed, ModelId, Money, Price, Provenance, ReleaseId, Sha256Hex, Share, Task, Upstream,
+    Answer, Certificate, Context, Embed, Input, Judge, Judgements, ModelId, Money, Price, Provenance,
+    ReleaseId, Sha256Hex, Share, Task, Upstream,
 };
 
 use crate::cache::Cache;
@@ -33,9 +34,30 @@ pub struct Serving {
     pub large_estimate: Option<Money>,
     /// Where the large model's answers and prices come from.
     pub provenance: Provenance,
+    /// Who says which texts are good enough, where no measure does. Never asked before an answer has gone out.
+    pub judge: Option<Arc<dyn Judge>>,
+}
+
+/// How one answer stands beside another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// Whether it is as good.
+    pub is_as_good: bool,
+    /// Why nobody could say so, where a judge was asked in vain: then it isn't as good.
+    pub unclear: Option<String>,
 }
 
 impl Serving {
+    /// Whether an answer to an input is as good as the right one; the judge is asked where that takes one.
+    pub async fn compare(&self, cx: &Context, input: &Input, said: &Answer, right: &Answer) -> Compared {
+        let mut judgements = Judgements::default();
+        let mut unclear = None;
+        if let Some(pair) = self.task.to_judge(input, said, right) {
+            unclear = judgements.ask(self.judge.as_deref(), cx, &[pair]).await.why;
+        }
+        Compared { is_as_good: self.task.is_as_good(input, said, right, &judgements), unclear }
+    }
+
     /// What a climb cost, beside what the large model alone would have.
     pub fn account(&self, climbed: &Climbed) -> Account {
         Account::of(climbed, self.large_estimate)
@@ -187,6 +209,7 @@ mod tests {
             audit_rate: None,
             large_estimate: None,
             provenance: Provenance::Measured,
+            judge: None,
         })
     }
 

@@ -21,7 +21,9 @@ pub mod way_back;
 
 pub use cache::Cache;
 pub use climb::{Climbed, End, Pace, Reach, Told};
-pub use deployment::{Canary, Deployed, Deployment, Encoder, LadderLoader, Protocol, Remote, Serving};
+pub use deployment::{
+    Canary, Compared, Deployed, Deployment, Encoder, LadderLoader, Protocol, Remote, Serving,
+};
 pub use ladder::{HeldBack, Ladder, LadderEnd, Rung, Threshold};
 pub use ledger::{Account, Spent};
 /// What makes a rung's scores confidences.

@@ -98,22 +98,46 @@ pub(crate) fn held_back(
     large: Answer,
 ) {
     let Some(audit) = audit(request, serving, input, climbed, 1.0) else { return };
-    let large = beside(serving, climbed, &large);
-    let store = gateway.store.clone();
-    gateway.background.spawn_blocking(move || {
-        if let Err(error) = store.audits().compare(&audit, &large) {
-            tracing::warn!("a comparison with the large model can't be kept: {error}");
+    // A judge takes its time. Whom there is no place for is left out, whatever was answered.
+    let place = match &serving.judge {
+        Some(_) => match gateway.auditor.places.clone().try_acquire_owned() {
+            Ok(place) => Some(place),
+            Err(_) => return,
+        },
+        None => None,
+    };
+    let (gateway, serving, input, climbed) =
+        (gateway.clone(), serving.clone(), input.clone(), climbed.clone());
+    let background = gateway.background.clone();
+    background.spawn(async move {
+        let large = beside(&gateway, &serving, &input, &climbed, &audit, &large).await;
+        drop(place);
+        let store = gateway.store.clone();
+        let kept = tokio::task::spawn_blocking(move || store.audits().compare(&audit, &large));
+        match kept.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!("a comparison with the large model can't be kept: {error}"),
+            Err(_) => tracing::warn!("a comparison with the large model can't be kept"),
         }
     });
 }
 
-/// The large model's answer without its words; as the small one where that is as good.
-fn beside(serving: &Serving, climbed: &Climbed, large: &Answer) -> Answer {
-    let small = climbed.own.as_ref().map(|(_, own, _)| &own.answer);
-    match small.filter(|small| serving.task.is_as_good(small, large)) {
-        Some(small) => small.without_words(),
-        None => large.without_words(),
+/// The large model's answer without its words; as the small one where that is as good. A judge is asked where it takes one.
+async fn beside(
+    gateway: &Gateway,
+    serving: &Serving,
+    input: &Input,
+    climbed: &Climbed,
+    audit: &NewAudit,
+    large: &Answer,
+) -> Answer {
+    let Some((_, own, _)) = &climbed.own else { return large.without_words() };
+    let cx = Context::until(Instant::now() + gateway.settings.deadline, audit.request.clone());
+    let compared = serving.compare(&cx, input, &own.answer, large).await;
+    if let Some(why) = compared.unclear {
+        tracing::warn!("a small text could not be judged, and counts as not good enough: {why}");
     }
+    if compared.is_as_good { own.answer.without_words() } else { large.without_words() }
 }
 
 fn draw(
@@ -151,8 +175,13 @@ fn draw(
             tracing::warn!("an audit can't be kept");
             return;
         };
-        let checked = check(&gateway, &serving, &input, &audit).await;
-        let checked = checked.map(|large| beside(&serving, &climbed, &large));
+        let checked = match gateway.auditor.places.try_acquire() {
+            Ok(_place) => match check(&gateway, &serving, &input, &audit).await {
+                Ok(large) => Ok(beside(&gateway, &serving, &input, &climbed, &audit, &large).await),
+                Err(why) => Err(why),
+            },
+            Err(_) => Err("too many audits were under way".to_owned()),
+        };
         let store = gateway.store.clone();
         let settled = tokio::task::spawn_blocking(move || {
             let large = checked.as_ref().map_err(String::as_str);
@@ -191,9 +220,6 @@ async fn check(
     input: &Input,
     audit: &NewAudit,
 ) -> Result<Answer, String> {
-    let Ok(_place) = gateway.auditor.places.try_acquire() else {
-        return Err("too many audits were under way".to_owned());
-    };
     let deadline = Instant::now() + gateway.settings.deadline;
     let cx = Context::until(deadline, audit.request.clone());
     let climb = serving.ladder.climb(&cx, &serving.task, std::slice::from_ref(input), Reach::LargeOnly);

@@ -15,7 +15,7 @@ use axum::response::Response;
 use http_body::{Frame, SizeHint};
 use sprat_cascade::{Account, Climbed, End, Reach, Serving};
 use sprat_store::{Ending, LedgerEntry, ShadowHour, ShadowSums, Source, Store, StoreError};
-use sprat_task::{Answer, Context, Input, Money, ReleaseId, RequestId, Task};
+use sprat_task::{Answer, Context, Input, Money, ReleaseId, RequestId};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -212,7 +212,7 @@ impl Watch {
         let climb = serving.ladder.climb(&cx, &serving.task, inputs, Reach::SmallOnly).await.pop();
         let Some(climbed) = climb else { return };
         self.charge(&release, serving, &climbed, began);
-        let sums = compare(&serving.task, &climbed, self.said.get());
+        let sums = compare(&cx, serving, &self.input, &climbed, self.said.get()).await;
         self.gateway.metrics.watched(&release, &sums);
         self.add(release, sums);
     }
@@ -246,10 +246,27 @@ impl Watch {
 }
 
 /// What a release would have answered beside what was answered.
-fn compare(task: &Task, climbed: &Climbed, answered: Option<&Answer>) -> ShadowSums {
+async fn compare(
+    cx: &Context,
+    serving: &Serving,
+    input: &Input,
+    climbed: &Climbed,
+    answered: Option<&Answer>,
+) -> ShadowSums {
     let sure = climbed.end == End::Small;
     let own = climbed.own.as_ref().map(|(_, prediction, _)| &prediction.answer);
-    let same = own.zip(answered).map(|(own, answered)| task.is_as_good(own, answered));
+    let same = match own.zip(answered) {
+        Some((own, answered)) => {
+            let compared = serving.compare(cx, input, own, answered).await;
+            if let Some(why) = compared.unclear {
+                tracing::warn!(
+                    "a watching release's text could not be judged, and counts as differing: {why}"
+                );
+            }
+            Some(compared.is_as_good)
+        }
+        None => None,
+    };
     let count = u64::from;
     ShadowSums {
         requests: 1,

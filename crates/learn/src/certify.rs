@@ -148,7 +148,7 @@ fn verdict(look: &LookAt<'_>, certification: Certification, rungs: usize) -> Ver
         risk: target.risk,
         guarantee: look.guarantee,
         records: look.task.kind == sprat_task::Kind::Extract,
-        quality: look.task.quality,
+        quality: look.task.quality.clone(),
         alpha: target.max_error,
         delta: target.delta(),
         look: look.look,

@@ -11,13 +11,14 @@ use sprat_stats::risk_control::{Costs, RiskControlError};
 use sprat_store::{LookResult, Sample, Store, StoreError};
 use sprat_task::release::Origin;
 use sprat_task::{
-    Certificate, Guarantee, Input, LabelledRow, ModelId, Money, Problem, Release, ReleaseId, RungRecord,
-    Sha256Hex, Task, TrainError,
+    Binding, Certificate, Guarantee, Input, Judge, LabelledRow, ModelId, Money, Pair, Problem, Release,
+    ReleaseId, RungRecord, Sha256Hex, Task, TrainError,
 };
 
 use crate::certify::{LookAt, Verdict, certify, certify_deployed};
 use crate::curate::{Curated, curate};
 use crate::evidence::{Evidence, RowCounts};
+use crate::judge::{Judging, pairs};
 use crate::observe::{ObservedRow, ask, enter, enter_unseen, has_labels};
 use crate::release::texts::Kept;
 use crate::release::{self, Decision, Draft, Example, ReleaseError, Replayed};
@@ -47,6 +48,8 @@ pub struct Order<'a> {
     pub settings: Sha256Hex,
     /// What the large model costs; `None` without one, or without its price.
     pub large: Option<LargeCost>,
+    /// Who says which texts are good enough, where no measure does.
+    pub judge: Option<&'a dyn Judge>,
     /// The large model's prompt, where the guarantee speaks of its answers.
     pub prompt: Option<Sha256Hex>,
     /// Seed of everything random.
@@ -74,6 +77,8 @@ pub enum Stage<'a> {
     Training(&'a ModelId, sprat_task::model::Progress),
     /// A rung answers certification rows: done, of.
     Asking(&'a ModelId, usize, usize),
+    /// Texts are judged: done, of.
+    Judging(usize, usize),
     /// Testing thresholds.
     Certifying,
     /// Timing, and drawing the learning curve.
@@ -104,6 +109,9 @@ pub enum LearnError {
     /// Training failed, or was stopped.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// No text could be judged; why.
+    #[error("no text could be judged: {0}")]
+    Unjudged(String),
     /// The mathematics refused its input.
     #[error(transparent)]
     RiskControl(#[from] RiskControlError),
@@ -127,14 +135,17 @@ pub async fn learn(order: Order<'_>) -> Result<Learned, LearnError> {
     notices.extend(check_enough(&order.rows, order.task)?);
     go_on(&order, Stage::Curating(order.rows.len()))?;
     let data = Data::of(&order, guarantee, &mut notices);
+    let on_judged = |done, of| (order.progress)(Stage::Judging(done, of));
+    let mut judging = Judging::new(order.judge, &on_judged);
     if let Before::Broken(learned) = before
-        && let Some(mended) = mend(&order, guarantee, &data, *learned).await?
+        && let Some(mended) = mend(&order, guarantee, &data, &mut judging, *learned).await?
     {
         return Ok(mended);
     }
     let draft = Draft::start(order.releases, order.task)?;
-    let mut rungs = train_ladder(&order, guarantee, &data, draft.folder()).await?;
-    let (tuning, fresh) = observe(&order, &data, &mut rungs).await?;
+    let mut rungs = train_ladder(&order, guarantee, &data, &mut judging, draft.folder()).await?;
+    let (tuning, fresh) = observe(&order, &data, &mut judging, &mut rungs).await?;
+    notices.extend(judging.notice());
     go_on(&order, Stage::Certifying)?;
     let charges = charges(&order, &fresh, rungs.trained.len());
     let (verdict, others) = look(&order, guarantee, &charges, &tuning, &fresh)?;
@@ -215,24 +226,25 @@ async fn train_ladder(
     order: &Order<'_>,
     guarantee: Guarantee,
     data: &Data,
+    judging: &mut Judging<'_>,
     folder: &Path,
 ) -> Result<TrainedLadder, LearnError> {
     let progress = |model: &ModelId, progress: sprat_task::model::Progress| {
         (order.progress)(Stage::Training(model, progress))
     };
     let kept = release::unfinished(order.releases, order.task);
-    let fitting = Fitting {
+    let mut fitting = Fitting {
         seed: order.seed,
         threads: order.threads,
         kept: Some(&kept),
         fresh_rows: data.fresh.len(),
+        judging,
         progress: &progress,
     };
     let mut trained = Vec::new();
     for source in order.sources {
-        trained.push(
-            train_rung(&fitting, source, order.task, guarantee, &data.train, &data.folds, folder).await?,
-        );
+        let (task, rows, folds) = (order.task, &data.train, &data.folds);
+        trained.push(train_rung(&mut fitting, source, task, guarantee, rows, folds, folder).await?);
     }
     Ok(TrainedLadder { trained, fresh: Vec::new() })
 }
@@ -241,6 +253,7 @@ async fn train_ladder(
 async fn observe(
     order: &Order<'_>,
     data: &Data,
+    judging: &mut Judging<'_>,
     ladder: &mut TrainedLadder,
 ) -> Result<(Vec<ObservedRow>, Vec<ObservedRow>), LearnError> {
     let inputs = data.fresh_inputs();
@@ -261,10 +274,25 @@ async fn observe(
         ladder.trained.iter().map(|trained| trained.out_of_fold.as_slice()).collect();
     let fresh: Vec<&[sprat_task::Attempt]> = ladder.fresh.iter().map(Vec::as_slice).collect();
     let train: Vec<&LabelledRow> = data.train.iter().collect();
+    judging.ask(of_attempts(order.task, &data.fresh_rows(), &fresh)).await?;
+    let judgements = judging.judgements();
     Ok((
-        enter_unseen(order.task, &train, &rungs, &out_of_fold),
-        enter(order.task, &data.fresh_rows(), &rungs, &fresh),
+        enter_unseen(order.task, &train, &rungs, &out_of_fold, judgements),
+        enter(order.task, &data.fresh_rows(), &rungs, &fresh, judgements),
     ))
+}
+
+/// What has to be judged before these rows can be compared; `attempts` has one list a rung.
+pub(crate) fn of_attempts(
+    task: &Task,
+    rows: &[&LabelledRow],
+    attempts: &[&[sprat_task::Attempt]],
+) -> Vec<Pair> {
+    let of_row = |(index, row): (usize, &&LabelledRow)| {
+        let attempts = attempts.iter().filter_map(|attempts| attempts.get(index)?.prediction());
+        pairs(task, row, attempts.map(|prediction| &prediction.answer))
+    };
+    rows.iter().enumerate().flat_map(of_row).collect()
 }
 
 /// What a request costs on each rung, by what the rungs charged for the certification rows.
@@ -356,7 +384,8 @@ fn write(
     draft.write_replay(&replayed(data, &ladder, &verdict))?;
     let version = release::next_version(order.store, order.releases, order.task)?;
     let id = ReleaseId { task: order.task.name.clone(), version };
-    let binding = release::binding(order.task, &records, order.prompt.clone());
+    let judge = order.judge.map(|judge| judge.identity().clone());
+    let binding = Binding { judge, ..release::binding(order.task, &records, order.prompt.clone()) };
     for (evidence, record) in evidence.rungs.iter_mut().zip(&records) {
         evidence.bytes = record.weights.as_ref().map_or(0, |weights| weights.bytes) + record.calibrator.bytes;
     }

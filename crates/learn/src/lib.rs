@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod evidence;
 pub mod gains;
 pub mod import;
+pub mod judge;
 pub mod learn;
 pub mod observe;
 pub mod release;

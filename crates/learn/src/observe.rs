@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use sprat_cascade::Rung;
 use sprat_stats::risk_control::{Positive, RungAnswer, Sample};
-use sprat_task::{Answer, Attempt, Context, Guarantee, Input, Label, LabelledRow, Money, Sha256Hex, Task};
+use sprat_task::{
+    Answer, Attempt, Context, Guarantee, Input, Judgements, Label, LabelledRow, Money, Sha256Hex, Task,
+};
 
 /// What one rung said of one row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,11 +43,12 @@ pub struct ObservedRow {
 impl ObservedRow {
     /// A row that nobody has answered yet: its labels, without the words of records and texts. Where there are people's and
     /// the large model's, and the large model's text is as good, it counts as the same; so do others that are.
-    pub fn unanswered(task: &Task, row: &LabelledRow) -> Self {
+    pub fn unanswered(task: &Task, row: &LabelledRow, judgements: &Judgements) -> Self {
+        let beside_gold = |large| task.judged(&row.input, large, row.gold.as_ref(), judgements);
         Self {
             input: row.input.hash(),
             gold: row.gold.as_ref().map(Answer::without_words),
-            large: row.large.as_ref().map(|large| task.judged(large, row.gold.as_ref())),
+            large: row.large.as_ref().map(beside_gold),
             said: Vec::new(),
             seen: false,
         }
@@ -110,16 +113,20 @@ pub fn enter(
     rows: &[&LabelledRow],
     rungs: &[&Rung],
     attempts: &[&[Attempt]],
+    judgements: &Judgements,
 ) -> Vec<ObservedRow> {
     let said = |row: usize| {
         let of_rung = |(rung, attempts): (&&Rung, &&[Attempt])| {
-            attempts.get(row).and_then(|attempt| say(task, rows[row], rung, attempt))
+            attempts.get(row).and_then(|attempt| say(task, rows[row], rung, attempt, judgements))
         };
         rungs.iter().zip(attempts).map(of_rung).collect()
     };
     rows.iter()
         .enumerate()
-        .map(|(index, row)| ObservedRow { said: said(index), ..ObservedRow::unanswered(task, row) })
+        .map(|(index, row)| ObservedRow {
+            said: said(index),
+            ..ObservedRow::unanswered(task, row, judgements)
+        })
         .collect()
 }
 
@@ -129,24 +136,32 @@ pub fn enter_unseen(
     rows: &[&LabelledRow],
     rungs: &[&Rung],
     attempts: &[&[Option<Attempt>]],
+    judgements: &Judgements,
 ) -> Vec<ObservedRow> {
     let observed = |(index, row): (usize, &&LabelledRow)| {
         let of_rungs: Vec<Option<&Attempt>> =
             attempts.iter().map(|attempts| attempts.get(index).and_then(Option::as_ref)).collect();
-        let said = rungs.iter().zip(&of_rungs).map(|(rung, attempt)| say(task, row, rung, (*attempt)?));
+        let said =
+            rungs.iter().zip(&of_rungs).map(|(rung, attempt)| say(task, row, rung, (*attempt)?, judgements));
         ObservedRow {
             said: said.collect(),
             seen: of_rungs.contains(&None),
-            ..ObservedRow::unanswered(task, row)
+            ..ObservedRow::unanswered(task, row, judgements)
         }
     };
     rows.iter().enumerate().map(observed).collect()
 }
 
-fn say(task: &Task, row: &LabelledRow, rung: &Rung, attempt: &Attempt) -> Option<Said> {
+fn say(
+    task: &Task,
+    row: &LabelledRow,
+    rung: &Rung,
+    attempt: &Attempt,
+    judgements: &Judgements,
+) -> Option<Said> {
     let prediction = attempt.prediction()?;
     Some(Said {
-        answer: task.judged(&prediction.answer, row.target()),
+        answer: task.judged(&row.input, &prediction.answer, row.target(), judgements),
         confidence: rung.confidence(prediction).get(),
         latency_us: u64::try_from(attempt.latency.as_micros()).unwrap_or(u64::MAX),
         cost_micro_usd: attempt.usage.cost,

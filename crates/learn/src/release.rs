@@ -114,6 +114,7 @@ pub fn binding(task: &Task, rungs: &[RungRecord], prompt: Option<Sha256Hex>) -> 
         rungs: Some(Sha256Hex::of_parts(parts.iter().map(|part| part.as_bytes()))),
         labels: Some(task.labels_hash()),
         prompt,
+        judge: None,
         calls: task.calls_hash(),
         scorer_version: rungs.iter().map(|rung| rung.scorer_version).max().unwrap_or(0),
     }
@@ -152,7 +153,11 @@ pub fn load(folder: &Path, release: &Release, task: &Task, last: LadderEnd, open
     }
     let bound = binding(task, &release.rungs, release.certificate.binding.prompt.clone());
     if bound.labels != release.certificate.binding.labels {
-        stale.push("the task's labels have changed since".to_owned());
+        let changed = match task.quality {
+            Some(_) => "what counts as a good text, or what its judge is told, has changed since",
+            None => "the task's labels have changed since",
+        };
+        stale.push(changed.to_owned());
     }
     if bound.rungs != release.certificate.binding.rungs {
         stale.push("the certificate was made for other models, calibrators or thresholds".to_owned());

@@ -2,18 +2,22 @@
 //! thresholds and its certificate are its own.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use sprat_cascade::Rung;
 use sprat_stats::risk_control::{Costs, LEAST_GROWTH, is_look_offered};
 use sprat_store::{LookResult, Sample, Store};
-use sprat_task::{Certificate, Input, LabelledRow, Problem, Release, ReleaseId, Sha256Hex, Task};
+use sprat_task::{
+    Binding, Certificate, Input, Judge, LabelledRow, Problem, Release, ReleaseId, Sha256Hex, Task,
+};
 
 use crate::advice::next_step;
 use crate::certify::{LookAt, certify};
 use crate::evaluate::Judgement;
 use crate::evidence::Evidence;
-use crate::learn::{LearnError, Learned};
+use crate::judge::Judging;
+use crate::learn::{LearnError, Learned, of_attempts};
 use crate::observe::{ObservedRow, ask, enter};
 use crate::release::{self, Draft, NEIGHBOURS, Replayed};
 use crate::savings::{LargeCost, savings};
@@ -30,6 +34,8 @@ pub struct Relook<'a> {
     pub costs: &'a Costs,
     /// What the large model costs, for the savings.
     pub large: Option<&'a LargeCost>,
+    /// Who says which texts are good enough, where no measure does.
+    pub judge: Option<&'a dyn Judge>,
     /// New rows, labelled.
     pub rows: &'a [LabelledRow],
     /// Tests on the new rows alone instead of the grown sample; only rows that no look has seen may do that.
@@ -52,7 +58,9 @@ pub async fn look_again(relook: Relook<'_>) -> Result<Learned, LearnError> {
     let guarantee = relook.release.certificate.guarantee;
     let mut notices = Vec::new();
     let rows = usable(&relook, &tuning, &earlier, &mut notices);
-    let new = observe(&relook, &rows).await;
+    let mut judging = Judging::new(relook.judge, &|_, _| ControlFlow::Continue(()));
+    let new = observe(&relook, &mut judging, &rows).await?;
+    notices.extend(judging.notice());
     let sample = if relook.fresh_only { new } else { earlier.iter().cloned().chain(new).collect() };
     let before = relook.release.certificate.n;
     if !relook.fresh_only && !is_look_offered(before, sample.len() as u64) {
@@ -121,7 +129,11 @@ fn usable<'a>(
     rows
 }
 
-async fn observe(relook: &Relook<'_>, rows: &[&LabelledRow]) -> Vec<ObservedRow> {
+async fn observe(
+    relook: &Relook<'_>,
+    judging: &mut Judging<'_>,
+    rows: &[&LabelledRow],
+) -> Result<Vec<ObservedRow>, LearnError> {
     let inputs: Vec<Input> = rows.iter().map(|row| row.input.clone()).collect();
     let mut attempts = Vec::new();
     for rung in relook.rungs {
@@ -129,7 +141,8 @@ async fn observe(relook: &Relook<'_>, rows: &[&LabelledRow]) -> Vec<ObservedRow>
     }
     let rungs: Vec<&Rung> = relook.rungs.iter().collect();
     let attempts: Vec<&[sprat_task::Attempt]> = attempts.iter().map(Vec::as_slice).collect();
-    enter(relook.task, rows, &rungs, &attempts)
+    judging.ask(of_attempts(relook.task, rows, &attempts)).await?;
+    Ok(enter(relook.task, rows, &rungs, &attempts, judging.judgements()))
 }
 
 /// The release's evidence with everything that depends on the sample or the thresholds measured anew.
@@ -199,7 +212,9 @@ fn write(
     draft.write_replay(&replay(folder, sample, thresholds)?)?;
     let version = release::next_version(relook.store, relook.releases, relook.task)?;
     let id = ReleaseId { task: relook.task.name.clone(), version };
-    let binding = release::binding(relook.task, &records, relook.release.certificate.binding.prompt.clone());
+    let prompt = relook.release.certificate.binding.prompt.clone();
+    let judge = relook.judge.map(|judge| judge.identity().clone());
+    let binding = Binding { judge, ..release::binding(relook.task, &records, prompt) };
     evidence.release = Some(id.clone());
     evidence.certificate.binding = binding;
     let release = Release {

@@ -10,9 +10,13 @@ use sprat_cascade::{Rung, Threshold};
 use sprat_stats::calibration::{Calibrator, Cleared, RightHead, clear_below};
 use sprat_task::model::Progress;
 use sprat_task::target::Recall;
-use sprat_task::{Attempt, Guarantee, Input, LabelledRow, Model, Task, Told, TrainError, Trainer, Training};
+use sprat_task::{
+    Attempt, Guarantee, Input, Judgements, LabelledRow, Model, Task, Told, TrainError, Trainer, Training,
+};
 
 use crate::certify::first_level;
+use crate::judge::{Judging, pairs};
+use crate::learn::LearnError;
 use crate::observe::{ObservedRow, ask};
 
 /// Where a rung's model comes from.
@@ -64,7 +68,7 @@ pub struct TrainedRung {
 }
 
 /// Settings shared by all rungs of one `learn`.
-pub struct Fitting<'a> {
+pub struct Fitting<'a, 'j> {
     /// Seed of everything random.
     pub seed: u64,
     /// Threads to train on.
@@ -73,20 +77,22 @@ pub struct Fitting<'a> {
     pub kept: Option<&'a Path>,
     /// Certification rows there will be: how many, and nothing else of them.
     pub fresh_rows: usize,
+    /// Who says which texts are good enough.
+    pub judging: &'a mut Judging<'j>,
     /// Told how far the rung is; may ask to stop.
     pub progress: &'a (dyn Fn(&sprat_task::ModelId, Progress) -> ControlFlow<()> + Sync),
 }
 
 /// Fits one rung on `rows`, whose folds keep clusters and sessions together, and calibrates it out of fold.
 pub async fn train_rung(
-    fitting: &Fitting<'_>,
+    fitting: &mut Fitting<'_, '_>,
     source: &Source,
     task: &Task,
     guarantee: Guarantee,
     rows: &[LabelledRow],
     folds: &[u32],
     folder: &Path,
-) -> Result<TrainedRung, TrainError> {
+) -> Result<TrainedRung, LearnError> {
     let start = Instant::now();
     let (model, file, out_of_fold, told) = match source {
         Source::Trained(trainer) => {
@@ -106,7 +112,13 @@ pub async fn train_rung(
         }
     };
     let fit_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let right = calibrate(task, guarantee, rows, &out_of_fold)?;
+    let to_judge = rows.iter().zip(&out_of_fold).flat_map(|(row, attempt)| {
+        let prediction = attempt.as_ref().and_then(Attempt::prediction);
+        pairs(task, row, prediction.map(|prediction| &prediction.answer))
+    });
+    fitting.judging.ask(to_judge.collect()).await?;
+    let judgements = fitting.judging.judgements();
+    let right = calibrate(task, guarantee, rows, &out_of_fold, judgements)?;
     let calibrator = clear(task, guarantee, rows, &out_of_fold, fitting.fresh_rows, right);
     let rung = Rung { model, calibrator, threshold: Threshold::Never };
     Ok(TrainedRung { rung, kind: source.kind(), file, out_of_fold, told, fit_ms })
@@ -118,17 +130,19 @@ fn calibrate(
     guarantee: Guarantee,
     rows: &[LabelledRow],
     attempts: &[Option<Attempt>],
+    judgements: &Judgements,
 ) -> Result<Calibrator, TrainError> {
     let mut features: Vec<Vec<f64>> = Vec::new();
     let mut right = Vec::new();
     for (row, attempt) in rows.iter().zip(attempts) {
         let Some(prediction) = attempt.as_ref().and_then(Attempt::prediction) else { continue };
-        let judged = ObservedRow::unanswered(task, row);
+        let judged = ObservedRow::unanswered(task, row, judgements);
+        let (input, answer) = (&row.input, &prediction.answer);
         // A row that lacks the guarantee's own label still teaches by the label it has.
         let bad = if judged.is_labelled_for(guarantee) {
-            judged.is_bad(guarantee, &task.judged(&prediction.answer, row.target()))
+            judged.is_bad(guarantee, &task.judged(input, answer, row.target(), judgements))
         } else {
-            !row.target().is_some_and(|right| task.is_as_good(&prediction.answer, right))
+            !row.target().is_some_and(|right| task.is_as_good(input, answer, right, judgements))
         };
         features.push(prediction.features.0.iter().map(|feature| f64::from(*feature)).collect());
         right.push(!bad);
@@ -151,12 +165,14 @@ fn clear(
         return inner;
     }
     let level = first_level(&task.target);
+    // Labels are compared without a judge.
+    let unjudged = Judgements::default();
     let limit = |promised: &Recall| {
         let label = &promised.label;
         let answered = rows
             .iter()
             .zip(attempts)
-            .filter(|(row, _)| ObservedRow::unanswered(task, row).belongs_to(label, guarantee));
+            .filter(|(row, _)| ObservedRow::unanswered(task, row, &unjudged).belongs_to(label, guarantee));
         let scored = answered.filter_map(|(_, attempt)| {
             let scores = categories(attempt.as_ref()?.prediction()?);
             let score = scores.iter().find(|score| score.name == label.as_str())?;

@@ -29,6 +29,8 @@ pub struct Labelled {
     pub rows: Vec<LabelledRow>,
     /// Identifies its prompt.
     pub prompt: Sha256Hex,
+    /// What it cost.
+    pub spent: Money,
 }
 
 /// Rows asked between two looks at the progress and the wish to stop, and until they are in the ledger.
@@ -122,7 +124,7 @@ pub fn label_with_large(
             return Err(nothing(&why));
         }
     }
-    Ok(Labelled { rows: labelled, prompt: large.prompt })
+    Ok(Labelled { rows: labelled, prompt: large.prompt, spent: teacher.spent() })
 }
 
 fn nothing(why: &ModelError) -> Failure {

@@ -88,6 +88,13 @@ pub async fn live(
             let open = |record: &_, file: Option<&std::path::Path>| models.open_rung(task, record, file);
             let Loaded { mut ladder, mut stale } = release::load(folder, release, task, last, &open);
             ladder.held_back = held_back(store, &release.id)?;
+            if release.certificate.binding.judge.is_some()
+                && models.judge_hash(task)? != release.certificate.binding.judge
+            {
+                stale.push(
+                    "the judge of its texts, or its settings in sprat.toml, has changed since".to_owned(),
+                );
+            }
             if stale.is_empty() {
                 stale.extend(changed_by_an_upgrade(release, folder, store, &ladder, task).await);
             }
@@ -140,7 +147,7 @@ async fn changed_by_an_upgrade(
 }
 
 impl Live {
-    /// The same for a server.
+    /// The same for a server, without a judge.
     pub fn serving(self, task: &Task) -> Serving {
         let Self { release, ladder, stale, large_cost, provenance, .. } = self;
         Serving {
@@ -153,6 +160,7 @@ impl Live {
             audit_rate: None,
             large_estimate: large_cost.map(|large| large.cost),
             provenance,
+            judge: None,
         }
     }
 

@@ -27,6 +27,7 @@ mod evidence;
 mod failure;
 mod guard;
 mod interrupt;
+mod judge;
 mod keeper;
 mod key_secret;
 mod label;

@@ -22,8 +22,8 @@ use sprat_models::retrieval::NeighbourIndex;
 use sprat_models::tagger::TaggerTrainer;
 use sprat_store::Store;
 use sprat_task::{
-    Answer, Input, Kind, LabelledRow, Last, Model, ModelId, Money, Price, Problem, Provenance, RungRecord,
-    Sha256Hex, Task, Trainer, Upstream,
+    Answer, Grading, Input, Kind, LabelledRow, Last, Model, ModelId, Money, Price, Problem, Provenance,
+    Quality, RungRecord, Sha256Hex, Task, Trainer, Upstream,
 };
 use sprat_wire::anthropic::convert::DEFAULT_MAX_TOKENS;
 
@@ -257,6 +257,39 @@ impl<'a> Models<'a> {
         }
     }
 
+    /// A model as judge: as little left to chance as it allows, and shown no examples.
+    pub fn judge(&self, id: &ModelId) -> Result<RemoteModel, Failure> {
+        self.remote(id, &self.judging(id)?, Arc::new(NoExamples))
+    }
+
+    /// Changes with whatever the verdicts of a task's judge depend on but the texts; `None` where it has none. Nobody is asked and
+    /// no key is needed.
+    pub fn judge_hash(&self, task: &Task) -> Result<Option<Sha256Hex>, Failure> {
+        let (Some(quality), Some(grading)) = (&task.quality, Grading::of(task)) else { return Ok(None) };
+        let Quality::Judged { judge } = quality else {
+            return Ok(Some(Sha256Hex::of(&serde_json::to_vec(quality).unwrap_or_default())));
+        };
+        let mut config = self.remote_config(&self.judging(&judge.model)?)?;
+        if config.api_key.is_none() {
+            config.api_key = Secret::new("not-sent").ok();
+        }
+        let model = RemoteModel::open(judge.model.clone(), config, &self.prices, Arc::new(NoExamples))?;
+        Ok(Some(model.prompt_hash(&grading.task)))
+    }
+
+    fn judging(&self, id: &ModelId) -> Result<Remote, Problem> {
+        match self.workspace.config.models.get(id) {
+            Some(ModelConfig::Remote(remote)) => {
+                let mut remote = Remote::clone(remote);
+                remote.settings.temperature = Some(0.0);
+                remote.settings.examples = 0;
+                Ok(remote)
+            }
+            _ => Err(Problem::new(format!("the judge `{id}` is not a remote model"))
+                .hint("name one of kind = \"remote\" under [quality] model")),
+        }
+    }
+
     /// The large model with its memory, so that nothing is paid for twice.
     pub fn remembered(
         &self,
@@ -332,11 +365,16 @@ impl<'a> Models<'a> {
         }
     }
 
-    /// Changes when the settings of any model of the task's ladder do.
+    /// Changes when the settings of any model of the task's ladder do, or of its judge.
     pub fn settings_hash(&self, task: &Task) -> Sha256Hex {
+        let judge = match &task.quality {
+            Some(Quality::Judged { judge }) => Some(&judge.model),
+            _ => None,
+        };
         let settings: Vec<String> = task
             .rungs
             .iter()
+            .chain(judge)
             .map(|rung| format!("{rung} {:?}", self.workspace.config.models.get(rung)))
             .collect();
         Sha256Hex::of_parts(settings.iter().map(String::as_bytes))

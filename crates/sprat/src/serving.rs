@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 use futures::future::BoxFuture;
 use sprat_cascade::{Canary, Deployed, Deployment, LadderLoader, Serving};
 use sprat_store::Store;
-use sprat_task::Task;
+use sprat_task::{Judge, Task};
 
 use crate::app::App;
 use crate::encoders::Encoders;
 use crate::failure::Failure;
+use crate::judge::Opening;
 use crate::live::{Reaching, live};
 use crate::models::Models;
 use crate::workspace::Workspace;
@@ -65,7 +66,9 @@ impl Loader {
         }
         if let Some(shadow) = beside.shadow {
             match self.load(models, task, Some(shadow.version), Reaching::SmallOnly).await {
-                Ok(serving) => deployment.shadow = Some(Arc::new(serving)),
+                Ok(serving) => {
+                    deployment.shadow = Some(Arc::new(self.judged(models, task, serving, troubles)));
+                }
                 Err(failure) => troubles.push(format!("{shadow} does not watch: {}", failure.plainly())),
             }
         }
@@ -93,7 +96,7 @@ impl Loader {
                 troubles.extend(serving.stale.iter().map(|why| {
                     format!("the certificate of {name} is stale, and everything goes to the end of its ladder: {why}")
                 }));
-                Some(serving)
+                Some(self.judged(models, task, serving, troubles))
             }
             Err(failure) => {
                 troubles.push(format!("{name} is not served: {}", failure.plainly()));
@@ -111,6 +114,29 @@ impl Loader {
     ) -> Result<Serving, Failure> {
         let live = live(&self.app, &self.workspace, models, &self.store, task, version, reaching).await?;
         Ok(live.serving(task))
+    }
+
+    /// Who judges the texts of a release. Without its judge it still answers; what is checked then counts as not good enough.
+    fn judged(
+        &self,
+        models: &Models<'_>,
+        task: &Task,
+        serving: Serving,
+        troubles: &mut Vec<String>,
+    ) -> Serving {
+        let (app, workspace, store) = (&self.app, &self.workspace, &self.store);
+        let opening = Opening { app, workspace, models, store, task };
+        match opening.judge_of_requests(serving.release.as_ref()) {
+            Ok(judge) => Serving { judge: judge.map(|judge| Arc::new(judge) as Arc<dyn Judge>), ..serving },
+            Err(failure) => {
+                troubles.push(format!(
+                    "the texts of {} can't be judged, and count as not good enough where they are checked: {}",
+                    task.name,
+                    failure.plainly()
+                ));
+                serving
+            }
+        }
     }
 }
 

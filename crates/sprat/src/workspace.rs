@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sprat_task::problem::list;
-use sprat_task::{Last, Problem, Source, Task, TaskName, read_task};
+use sprat_task::{Last, Problem, Quality, Source, Task, TaskName, read_task};
+use toml::de::DeValue;
 
 use crate::config::{self, Config, ModelConfig};
 use crate::failure::Failure;
@@ -75,6 +76,11 @@ impl Workspace {
         Self { root: root.to_owned(), config: Config::default(), source, tasks: BTreeMap::new() }
     }
 
+    /// Where the task files are, and what they name.
+    pub fn tasks_folder(&self) -> PathBuf {
+        self.root.join("tasks")
+    }
+
     /// The task of this name.
     pub fn task(&self, name: &str) -> Result<&Task, Problem> {
         self.tasks.get(name).map(|(task, _)| task).ok_or_else(|| {
@@ -108,7 +114,7 @@ fn task_files(root: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     files
 }
 
-/// Reads one task file. `labels_from` is relative to it.
+/// Reads one task file. The files that it names are relative to it.
 fn open_task(path: &Path) -> Result<(Task, Source), Problem> {
     let source = read_source(path)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -116,6 +122,10 @@ fn open_task(path: &Path) -> Result<(Task, Source), Problem> {
     let mut labels_file = None;
     let task = read_task(&name, &source, |written| {
         let labels = folder.join(written);
+        // A pipe or a device, which the word of a command may name, would be waited for, or be read empty.
+        if labels.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+            return Err("it is a pipe or a device".to_owned());
+        }
         let text = read_text(&labels).map_err(|unreadable| match unreadable.line {
             Some(line) => format!("{} (line {line})", unreadable.why),
             None => unreadable.why,
@@ -165,7 +175,43 @@ fn check_models(task: &Task, source: &Source, config: &Config) -> Vec<Problem> {
             ),
         }
     }
+    if let Some(Quality::Judged { judge }) = &task.quality {
+        let at = |message: String| in_table(source, &["quality", "model"], message);
+        let name = judge.model.as_str();
+        match config.models.get(&judge.model) {
+            None => problems.push(
+                at(format!("the judge `{name}` is not a model of {}", config::FILE))
+                    .allowed(list(names()))
+                    .hint(format!("declare it there: [models.{name}]"))
+                    .did_you_mean(name, names()),
+            ),
+            Some(ModelConfig::Remote(_)) => {}
+            Some(model) => problems.push(
+                at(format!("`{name}` is a model of kind \"{}\", and can't judge", model.kind()))
+                    .allowed("a model of kind = \"remote\"")
+                    .hint("a server on this machine is one too, with provider = \"compatible\" and its base_url"),
+            ),
+        }
+    }
     problems
+}
+
+/// A problem with the value under a path of keys.
+pub fn in_table(source: &Source, path: &[&str], message: String) -> Problem {
+    let Ok(mut table) = source.table() else { return source.problem_in_file(message) };
+    let mut span = None;
+    for key in path {
+        let Some(value) = table.remove(*key) else { break };
+        span = Some(value.span());
+        match value.into_inner() {
+            DeValue::Table(inner) => table = inner,
+            _ => break,
+        }
+    }
+    match span {
+        Some(span) => source.problem(span, message),
+        None => source.problem_in_file(message),
+    }
 }
 
 /// A problem with the string `value` under a key of the file.

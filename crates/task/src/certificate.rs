@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hash::Sha256Hex;
 use crate::names::Label;
-use crate::quality::{Metric, Quality};
+use crate::quality::{JudgeModel, Likeness, Metric, Quality, Tests};
 use crate::target::{Guarantee, Risk};
 
 /// What a promise is worth at present.
@@ -137,6 +137,10 @@ pub struct Binding {
     pub labels: Option<Sha256Hex>,
     /// The large model's name and prompt, where the guarantee speaks of its answers.
     pub prompt: Option<Sha256Hex>,
+    /// Who judged its texts, by whatever the verdicts depend on ([`Judge::identity`](crate::Judge::identity)); `None` where nobody
+    /// had to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<Sha256Hex>,
     /// The ordinary calls that the task listed when it was certified; `None` where it listed none, or was certified before
     /// there were such lists: then no ordinary call is answered small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -171,15 +175,22 @@ impl Certificate {
 
     /// What a text is that isn't good enough.
     fn below_quality(&self) -> Option<String> {
-        let Quality { metric, least } = self.quality?;
         let beside = match self.guarantee {
             Guarantee::Gold => "the right text",
             Guarantee::Agreement => "the large model's",
             Guarantee::Harm => "the right text where the large model's would not",
         };
-        Some(match metric {
-            Metric::Exact => format!("differ from {beside}"),
-            metric => format!("stay below {metric} {least} beside {beside}"),
+        Some(match self.quality.as_ref()? {
+            Quality::Alike(Likeness { metric: Metric::Exact, .. }) => format!("differ from {beside}"),
+            Quality::Alike(Likeness { metric, least }) => {
+                format!("stay below {metric} {least} beside {beside}")
+            }
+            Quality::Judged { judge: JudgeModel { model, least, .. } } => {
+                format!("get less than {least} from the judge {model} beside {beside}")
+            }
+            Quality::Tested { tests: Tests { command, .. } } => {
+                format!("fail `{}` beside {beside}", command.join(" "))
+            }
         })
     }
 

@@ -86,12 +86,12 @@ struct CacheTable {
     exact: Option<bool>,
 }
 
-/// Reads and validates a task file. `labels_from` is read through `read_file`, which gets the path as written and
-/// does the I/O (or says what went wrong).
+/// Reads and validates a task file. `labels_from`, and what the words of a command may name, is read through `read_file`,
+/// which gets the path as written and does the I/O (or says what went wrong).
 pub fn read_task(
     name: &str,
     source: &Source,
-    read_file: impl FnOnce(&str) -> Result<String, String>,
+    mut read_file: impl FnMut(&str) -> Result<String, String>,
 ) -> Result<Task, Problem> {
     if !is_plain_name(name) {
         return Err(source
@@ -100,7 +100,7 @@ pub fn read_task(
     }
     let file: TaskFile = source.parse()?;
     let kind = kind(source, &file)?;
-    let labels = labels(source, kind, &file, read_file)?;
+    let labels = labels(source, kind, &file, &mut read_file)?;
     let out_of_scope = file.out_of_scope.as_ref().map(|label| Label::from(label.get_ref().as_str()));
     let mut labels = labels;
     if let Some(label) = &out_of_scope
@@ -144,7 +144,7 @@ pub fn read_task(
         audit: audit(source, &file.audit)?,
         slices_by: slices_by(source, &file.audit)?,
         exact_cache: file.cache.exact.unwrap_or(true),
-        quality: quality(source, kind, file.quality.as_ref())?,
+        quality: quality(source, kind, file.quality.as_ref(), &mut read_file)?,
         // A text may belong to several categories, or to none.
         multi: file.multi || kind == Kind::Moderate,
         fields: fields::fields(source, kind, &file.fields)?,

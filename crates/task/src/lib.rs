@@ -8,7 +8,7 @@
 //! | What does a task file say, and where is it wrong? | [`file`], [`source`], [`problem`] |
 //! | What is a task, once it can't be wrong? | [`task`], [`kind`], [`target`] |
 //! | What is asked and answered? | [`input`], [`prediction`] |
-//! | Is a text good enough beside the right one? | [`quality`] |
+//! | Is a text good enough beside the right one, and who says so? | [`quality`], [`judge`] |
 //! | Which fields are looked for, how is a value written, and where does it stand? | [`extract`] |
 //! | Who may answer, who trains? | [`model`] |
 //! | What is blanked out of a text before it is kept? | [`redact`] |
@@ -26,6 +26,7 @@ pub mod extract;
 pub mod file;
 pub mod hash;
 pub mod input;
+pub mod judge;
 pub mod key;
 pub mod kind;
 pub mod model;
@@ -49,6 +50,7 @@ pub use extract::{Field, FieldType, Record, WrongRecord};
 pub use file::read_task;
 pub use hash::Sha256Hex;
 pub use input::{Input, LabelledRow};
+pub use judge::{Asked, Grading, Judge, Judgements, Pair, Verdict};
 pub use key::{Allowance, Budget, KeyDigest, KeySecret, Period};
 pub use kind::Kind;
 pub use model::{
@@ -60,7 +62,7 @@ pub use names::{KeyId, Label, ModelId, RequestId, TaskName};
 pub use prediction::{Answer, Confidence, Features, Prediction, Score};
 pub use problem::Problem;
 pub use provenance::Provenance;
-pub use quality::{Metric, Quality};
+pub use quality::{JudgeModel, Likeness, Metric, Quality, Tests};
 pub use redact::{Redaction, redact};
 pub use release::{Artifact, Release, ReleaseId, RungRecord};
 pub use share::{NotAShare, Share};

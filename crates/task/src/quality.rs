@@ -1,18 +1,61 @@
 //! Is a text good enough beside the right one? There are many good translations of a sentence: a declared measure says how
-//! near is near enough.
+//! near is near enough, or a model or a command is asked ([`judge`](crate::judge)).
 
 use std::collections::HashMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hash::Sha256Hex;
+use crate::names::ModelId;
+
 /// When a free text counts as right.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Quality {
+    /// It is like the right one.
+    Alike(Likeness),
+    /// A model grades it well beside the right one.
+    Judged {
+        /// The judge.
+        judge: JudgeModel,
+    },
+    /// A command of the owner's finds it good.
+    Tested {
+        /// The command.
+        tests: Tests,
+    },
+}
+
+/// How like the right text one must be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Quality {
+pub struct Likeness {
     /// How two texts are compared.
     pub metric: Metric,
     /// The least that counts as right, above 0 and up to 1.
     pub least: f64,
+}
+
+/// A model that grades texts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JudgeModel {
+    /// Its declared name.
+    pub model: ModelId,
+    /// What it is to weigh.
+    pub question: String,
+    /// The least grade that counts as right, above 0 and up to 1.
+    pub least: f64,
+}
+
+/// A command that tests texts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tests {
+    /// The program and its arguments, as written.
+    pub command: Vec<String>,
+    /// How long one run may take, in seconds.
+    pub within_s: u64,
+    /// The files among the command's words, with what is in them: other tests are another promise.
+    pub files: Vec<(String, Sha256Hex)>,
 }
 
 /// How alike two texts are, from 0 to 1.
@@ -66,11 +109,25 @@ impl fmt::Display for Metric {
 }
 
 impl Quality {
-    /// Whether a text is good enough beside the right one.
-    pub fn is_met(&self, said: &str, right: &str) -> bool {
-        self.metric.compare(said, right) >= self.least
+    /// The words of `metric = "…"`, in the order the documentation has them.
+    pub const WORDS: [&'static str; 6] = ["exact", "f1", "rouge_l", "chrf", JUDGE, TESTS];
+
+    /// Whether a text is good enough beside the right one; `None` where somebody has to be asked. The same text but for white
+    /// space always is.
+    pub fn is_met(&self, said: &str, right: &str) -> Option<bool> {
+        match self {
+            Self::Alike(Likeness { metric, least }) => Some(metric.compare(said, right) >= *least),
+            Self::Judged { .. } | Self::Tested { .. } => {
+                (Metric::Exact.compare(said, right) == 1.0).then_some(true)
+            }
+        }
     }
 }
+
+/// The metric that is a model's grade.
+pub const JUDGE: &str = "judge";
+/// The metric that is a command's exit code.
+pub const TESTS: &str = "tests";
 
 /// Runs of letters and digits, in lower case.
 fn words(text: &str) -> Vec<String> {
@@ -186,6 +243,27 @@ mod tests {
         }
         assert_eq!(Metric::F1.compare("b a a", "a b c"), 2.0 / 3.0);
         assert_eq!(Metric::RougeL.compare("b a", "a b"), 0.5);
-        assert!(Quality { metric: Metric::F1, least: 0.5 }.is_met("b a a", "a b c"));
+        let quality = Quality::Alike(Likeness { metric: Metric::F1, least: 0.5 });
+        assert_eq!(quality.is_met("b a a", "a b c"), Some(true));
+        assert_eq!(quality.is_met("b", "a b c d"), Some(false));
+    }
+
+    #[test]
+    fn a_judge_is_not_asked_about_the_same_text() {
+        let judge = JudgeModel { model: "large".into(), question: "Is it kind?".to_owned(), least: 0.5 };
+        let tests = Tests { command: vec!["./check".to_owned()], within_s: 1, files: Vec::new() };
+        for quality in [Quality::Judged { judge }, Quality::Tested { tests }] {
+            assert_eq!(quality.is_met("Guten  Tag", "Guten Tag"), Some(true));
+            assert_eq!(quality.is_met("Hallo", "Guten Tag"), None);
+            let json = serde_json::to_string(&quality).expect("it is JSON");
+            assert_eq!(serde_json::from_str::<Quality>(&json).expect("it can be read"), quality);
+        }
+    }
+
+    #[test]
+    fn a_measure_is_written_as_earlier_releases_wrote_it() {
+        let json = r#"{"metric":"rouge_l","least":0.6}"#;
+        let quality: Quality = serde_json::from_str(json).expect("it can be read");
+        assert_eq!(serde_json::to_string(&quality).expect("it is JSON"), json);
     }
 }

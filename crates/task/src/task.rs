@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::extract::Field;
 use crate::hash::Sha256Hex;
+use crate::input::Input;
+use crate::judge::{Grading, Judgements, Pair};
 use crate::kind::Kind;
 use crate::names::{Label, ModelId, TaskName};
 use crate::prediction::Answer;
@@ -180,18 +182,40 @@ impl Task {
         }
     }
 
-    /// Whether an answer is as good as the right one: the same, or a text of the declared quality.
-    pub fn is_as_good(&self, said: &Answer, right: &Answer) -> bool {
+    /// What a judge has to be asked before it is known whether an answer is as good as the right one; `None` where nobody has to
+    /// be asked.
+    pub fn to_judge(&self, input: &Input, said: &Answer, right: &Answer) -> Option<Pair> {
         match (&self.quality, said, right) {
-            (Some(quality), Answer::Text(said), Answer::Text(right)) => quality.is_met(said, right),
+            (Some(quality), Answer::Text(said), Answer::Text(right))
+                if quality.is_met(said, right).is_none() =>
+            {
+                Some(Pair::new(input, said, right))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether an answer to this input is as good as the right one: the same, or a text of the declared quality. Where that takes
+    /// a judge, what it has said is looked up in `judgements`.
+    pub fn is_as_good(&self, input: &Input, said: &Answer, right: &Answer, judgements: &Judgements) -> bool {
+        match (&self.quality, said, right) {
+            (Some(quality), Answer::Text(said), Answer::Text(right)) => quality
+                .is_met(said, right)
+                .unwrap_or_else(|| judgements.is_good(&Pair::new(input, said, right))),
             _ => said == right,
         }
     }
 
     /// An answer [without its words](Answer::without_words), as the right one where it is as good: comparing the two then
     /// says whether it is.
-    pub fn judged(&self, said: &Answer, right: Option<&Answer>) -> Answer {
-        right.filter(|right| self.is_as_good(said, right)).unwrap_or(said).without_words()
+    pub fn judged(
+        &self,
+        input: &Input,
+        said: &Answer,
+        right: Option<&Answer>,
+        judgements: &Judgements,
+    ) -> Answer {
+        right.filter(|right| self.is_as_good(input, said, right, judgements)).unwrap_or(said).without_words()
     }
 
     /// Changes when another call may be answered small, or one no longer: what a certificate is bound to. `None` where no
@@ -211,11 +235,17 @@ impl Task {
     }
 
     /// Changes when what can be answered does: the set of labels, their number a row, the out-of-scope label, the fields, the
-    /// quality of texts.
+    /// quality of texts with what their judge is told.
     /// What a certificate is bound to.
     pub fn labels_hash(&self) -> Sha256Hex {
         if let Some(quality) = &self.quality {
-            return Sha256Hex::of(&serde_json::to_vec(quality).unwrap_or_default());
+            let settings = serde_json::to_vec(quality).unwrap_or_default();
+            return match Grading::of(self) {
+                None => Sha256Hex::of(&settings),
+                Some(Grading { task, .. }) => {
+                    Sha256Hex::of_parts([&settings[..], task.instructions.as_bytes()])
+                }
+            };
         }
         if self.kind == Kind::Extract {
             let fields = self.fields.iter().map(|field| serde_json::to_vec(field).unwrap_or_default());

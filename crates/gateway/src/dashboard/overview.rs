@@ -232,6 +232,7 @@ fn spending(store: &Store, of: &impl Fn(Option<Spend>) -> Filter) -> Result<Vec<
         (Spend::Training, "training"),
         (Spend::Audits, "audits"),
         (Spend::Evaluation, "evaluation"),
+        (Spend::Judgements, "judgements of texts"),
     ];
     let mut lines = Vec::new();
     for (spend, on) in all {

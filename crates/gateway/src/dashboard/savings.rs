@@ -59,7 +59,7 @@ pub fn both(task: &Task, served: &Totals, beside: Beside, evidence: &Evidence) -
     [large, against_single(served, beside, evidence, task.large())]
 }
 
-/// Against sending everything to the large model, net of labels, training, audits and evaluation.
+/// Against sending everything to the large model, net of labels, training, audits, evaluation and judgements.
 pub fn against_large(served: &Totals, beside: Beside) -> Saving {
     let against = "sending everything to the large model".to_owned();
     let compared = &served.compared;
@@ -82,7 +82,10 @@ pub fn against_large(served: &Totals, beside: Beside) -> Saving {
         ));
     }
     if beside.cost > Money::ZERO {
-        notes.push(format!("net of {} for labels, training, audits and evaluation", money(beside.cost)));
+        notes.push(format!(
+            "net of {} for labels, training, audits, evaluation and judgements",
+            money(beside.cost)
+        ));
     }
     if beside.unknown > 0 {
         notes.push(format!("{} for these unknown", counted(beside.unknown, "cost")));

@@ -101,7 +101,7 @@ pub struct Step {
     pub at: i64,
     /// What was answered.
     pub served: Totals,
-    /// Labels, training, audits and evaluation.
+    /// Labels, training, audits, evaluation and judgements.
     pub beside: Beside,
 }
 
@@ -164,7 +164,7 @@ pub struct Row {
     pub coverage: String,
     /// Requests whose cost and baseline are both known.
     pub compared: u64,
-    /// What the requests cost, whose cost and baseline are known, with labels, training, audits and evaluation; in
+    /// What the requests cost, whose cost and baseline are known, with labels, training, audits, evaluation and judgements; in
     /// millionths.
     pub spent: i64,
     /// What the large model would have cost for them, in millionths.

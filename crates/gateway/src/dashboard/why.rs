@@ -79,6 +79,7 @@ impl Record {
                 Source::Train => "Training",
                 Source::Eval => "Evaluation",
                 Source::Shadow => "Watched",
+                Source::Judge => "Judged",
                 Source::Ask | Source::Run | Source::Serve | Source::Demo => "Answer",
             },
             when: When::second(entry.time_unix_ms),

@@ -403,6 +403,7 @@ pub fn serving_of(file: &str, small: &Arc<Says>, large: &Arc<Says>) -> Serving {
         audit_rate: None,
         large_estimate: Some(Money::from_micro(110)),
         provenance: Provenance::Measured,
+        judge: None,
     }
 }
 

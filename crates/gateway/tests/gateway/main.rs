@@ -11,6 +11,7 @@ mod deployment;
 mod embeddings;
 mod failover;
 mod fakes;
+mod judged;
 mod keys;
 mod lowering;
 mod moderation;

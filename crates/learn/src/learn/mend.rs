@@ -4,6 +4,7 @@
 use sprat_task::{Artifact, Guarantee, Release};
 
 use super::{Data, LearnError, Learned, Order, train_ladder};
+use crate::judge::Judging;
 use crate::release::{Draft, clear_unfinished, is_whole};
 
 /// What these very inputs made before.
@@ -33,10 +34,11 @@ pub(super) async fn mend(
     order: &Order<'_>,
     guarantee: Guarantee,
     data: &Data,
+    judging: &mut Judging<'_>,
     broken: Learned,
 ) -> Result<Option<Learned>, LearnError> {
     let draft = Draft::start(order.releases, order.task)?;
-    let ladder = train_ladder(order, guarantee, data, draft.folder()).await?;
+    let ladder = train_ladder(order, guarantee, data, judging, draft.folder()).await?;
     let mut made: Vec<Artifact> = Vec::new();
     for trained in &ladder.trained {
         made.extend(trained.file.as_deref().map(|file| draft.artifact(file)).transpose()?);

@@ -7,13 +7,14 @@ use sprat_cascade::Rung;
 use sprat_learn::relook::{Relook, look_again};
 use sprat_learn::rows::read_labelled;
 use sprat_learn::savings::costs;
-use sprat_task::{Money, Status};
+use sprat_task::{Judge, Money, Status};
 
 use crate::app::App;
 use crate::columns::ColumnNames;
 use crate::commands::learn::failure;
 use crate::evidence;
 use crate::failure::Failure;
+use crate::judge::Opening;
 use crate::live::{Reaching, VERSION, live, nothing_live};
 use crate::models::Models;
 use crate::workspace::shown;
@@ -74,12 +75,15 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let rows = read_labelled(&args.rows, &task, &args.columns.options())?.rows;
     let charged = rung_costs(&live.ladder.rungs, release);
     let charges = costs(&task, &charged, live.large_cost.as_ref());
+    let opening = Opening { app, workspace: &workspace, models: &models, store: &store, task: &task };
+    let judge = opening.judge_of_rows(&rows, release.rungs.len(), None)?;
     let learned = app.block_on(look_again(Relook {
         task: &task,
         release,
         rungs: &live.ladder.rungs,
         costs: &charges,
         large: live.large_cost.as_ref(),
+        judge: judge.as_ref().map(|judge| judge as &dyn Judge),
         rows: &rows,
         fresh_only: args.fresh,
         now_unix_ms: app.now_unix_ms(),

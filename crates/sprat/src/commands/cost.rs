@@ -21,8 +21,9 @@ Examples:
   sprat cost --since 2026-11-01 --json
   sprat cost --by-key --since 30d
 
-Costs that nobody knows are counted, never shown as 0. Labels, training, audits and evaluation are
-charged too. Sums are kept by the hour, so that every hour a period touches counts whole.")]
+Costs that nobody knows are counted, never shown as 0. Labels, training, audits, evaluation and
+judgements are charged too. Sums are kept by the hour, so that every hour a period touches counts
+whole.")]
 pub struct Args {
     /// One task; all of them unless given
     task: Option<String>,
@@ -117,7 +118,7 @@ struct SpendCost {
 struct Net {
     requests: u64,
     cost_micro_usd: Money,
-    /// Labels, training, audits and evaluation.
+    /// Labels, training, audits, evaluation and judgements.
     overhead_micro_usd: Money,
     all_large_micro_usd: Money,
     saved_micro_usd: Money,
@@ -125,12 +126,13 @@ struct Net {
     saved_share: Option<f64>,
 }
 
-const SPENDING: [(Spend, &str); 5] = [
+const SPENDING: [(Spend, &str); 6] = [
     (Spend::Serving, "answers"),
     (Spend::Labels, "labels from the large model"),
     (Spend::Training, "training"),
     (Spend::Audits, "audits"),
     (Spend::Evaluation, "evaluation"),
+    (Spend::Judgements, "judgements of texts"),
 ];
 
 pub fn run(args: Args, app: &App) -> Result<(), Failure> {

@@ -9,13 +9,14 @@ use serde_json::json;
 use sprat_learn::release;
 use sprat_models::remote::{PriceTable, Provider, ReplayModel, Secret};
 use sprat_store::{Deployment, Store};
-use sprat_task::{ModelId, Task};
+use sprat_task::{ModelId, Quality, Task};
 
 use crate::app::App;
 #[cfg(feature = "encoder")]
 use crate::config::Encoder;
 use crate::config::{ModelConfig, Remote};
 use crate::failure::Failure;
+use crate::judge::find_program;
 use crate::output::{Mark, words};
 use crate::workspace::{Workspace, shown};
 
@@ -69,6 +70,7 @@ pub fn run(_: Args, app: &App) -> Result<(), Failure> {
             ));
             checks.push(store(app, &workspace));
             checks.extend(releases(&workspace));
+            checks.extend(workspace.tasks.values().filter_map(|(task, _)| tests(&workspace, task)));
             let prices = prices(&workspace, &mut checks);
             for (id, model) in &workspace.config.models {
                 checks.push(usable(&workspace, id, model, &prices));
@@ -125,6 +127,20 @@ fn store(app: &App, workspace: &Workspace) -> Check {
         ),
         Ok((_, _, store)) => Check::ok("store", format!("{} is whole", shown(store.path()))),
     }
+}
+
+/// Whether the command is there that tests a task's texts.
+fn tests(workspace: &Workspace, task: &Task) -> Option<Check> {
+    let Some(Quality::Tested { tests }) = &task.quality else { return None };
+    let command = tests.command.join(" ");
+    Some(match find_program(tests.command.first()?, &workspace.tasks_folder()) {
+        Ok(_) => Check::ok("tests", format!("`{command}` tests the texts of {}", task.name)),
+        Err(why) => Check::fail(
+            "tests",
+            format!("the texts of {} can't be tested: {why}", task.name),
+            format!("install it, or name another in tasks/{}.toml, under [quality] command", task.name),
+        ),
+    })
 }
 
 /// Whether the files of what is live are there and unchanged.

@@ -1,23 +1,28 @@
 //! `sprat eval`: a release on labelled rows. Nothing is certified by it and nothing changes.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sprat_cascade::{Climbed, Reach, Spent};
 use sprat_learn::evaluate::Judgement;
+use sprat_learn::judge::{Judging, pairs};
 use sprat_learn::observe::{ObservedRow, Said, has_labels};
 use sprat_learn::rows::read_labelled;
 use sprat_stats::interval::{clopper_pearson, wilson};
 use sprat_task::{
-    Certificate, Context, Guarantee, Input, LabelledRow, Money, Outcome, Problem, Provenance, Release, Task,
+    Certificate, Context, Guarantee, Input, Judge, Judgements, LabelledRow, Money, Outcome, Pair, Problem,
+    Provenance, Release, Task,
 };
 
 use crate::app::App;
 use crate::columns::ColumnNames;
+use crate::commands::learn::failure;
 use crate::evidence::qualified;
 use crate::failure::Failure;
+use crate::judge::Opening;
 use crate::live::{Live, Reaching, live};
 use crate::models::Models;
 use crate::output::{Output, Table, words};
@@ -80,7 +85,20 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     // What the small models say by themselves is measured also where they may not answer, and then the large model.
     let own = climb(app, &live, &task, &rows, Reach::SmallOnly)?;
     let whole = if args.large { Some(climb(app, &live, &task, &rows, Reach::Whole)?) } else { None };
-    let measured = measure(&live, &release, &task, guarantee, &rows, &own, whole.as_deref());
+    let opening = Opening { app, workspace: &workspace, models: &models, store: &store, task: &task };
+    let judge = opening.judge_of_rows(&rows, 1 + usize::from(args.large), None)?;
+    let on_judged = |_, _| match app.cancel().is_cancelled() {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    let mut judging = Judging::new(judge.as_ref().map(|judge| judge as &dyn Judge), &on_judged);
+    app.block_on(judging.ask(to_judge(&task, &rows, &own, whole.as_deref())))?.map_err(failure)?;
+    if let Some(notice) = judging.notice() {
+        app.out().warning(notice);
+    }
+    let answered =
+        Answered { rows: &rows, own: &own, whole: whole.as_deref(), judgements: judging.judgements() };
+    let measured = measure(&live, &release, &task, guarantee, &answered);
     let gates = gates(&args, &measured);
     let mut json = measured.json(&release);
     json["gates"] = json!(gates);
@@ -125,6 +143,25 @@ fn climb(
     Ok(climbs)
 }
 
+/// The rows, with what was said of each, and what has been judged of that.
+struct Answered<'a> {
+    rows: &'a [LabelledRow],
+    own: &'a [Climbed],
+    /// With the large model, where it was asked.
+    whole: Option<&'a [Climbed]>,
+    judgements: &'a Judgements,
+}
+
+/// What has to be judged before the rows can be compared.
+fn to_judge(task: &Task, rows: &[LabelledRow], own: &[Climbed], whole: Option<&[Climbed]>) -> Vec<Pair> {
+    let of_row = |(index, row): (usize, &LabelledRow)| {
+        let own = own.get(index).and_then(|climbed| Some(&climbed.own.as_ref()?.1.answer));
+        let whole = whole.and_then(|whole| whole.get(index)?.answer.as_ref());
+        pairs(task, row, own.into_iter().chain(whole))
+    };
+    rows.iter().enumerate().flat_map(of_row).collect()
+}
+
 struct Measured {
     rows: u64,
     guarantee: Guarantee,
@@ -145,15 +182,14 @@ fn measure(
     release: &Release,
     task: &Task,
     guarantee: Guarantee,
-    rows: &[LabelledRow],
-    own: &[Climbed],
-    whole: Option<&[Climbed]>,
+    answered: &Answered<'_>,
 ) -> Measured {
+    let &Answered { rows, own, whole, judgements } = answered;
     let climbs = whole.unwrap_or(own);
     // A stale or uncertified release answers nothing small; what is measured is what it does, not what it might.
     let thresholds: Vec<Option<f64>> = live.ladder.rungs.iter().map(|rung| rung.threshold.value()).collect();
     let observed: Vec<ObservedRow> =
-        rows.iter().zip(own).map(|(row, climbed)| observe(live, task, row, climbed)).collect();
+        rows.iter().zip(own).map(|(row, climbed)| observe(live, task, row, climbed, judgements)).collect();
     let judgement = Judgement { task, guarantee, thresholds: &thresholds, rows: &observed };
     let mut answered_by: BTreeMap<String, u64> =
         release.rungs.iter().map(|rung| (rung.model.to_string(), 0)).collect();
@@ -170,7 +206,8 @@ fn measure(
         Spent { known: sum.known + spent.known, unknown: sum.unknown + spent.unknown }
     });
     let is_right = |(row, (seen, climbed)): (&LabelledRow, (&ObservedRow, &Climbed))| {
-        let said = climbed.answer.as_ref().map(|answer| task.judged(answer, row.target()));
+        let judged = |answer| task.judged(&row.input, answer, row.target(), judgements);
+        let said = climbed.answer.as_ref().map(judged);
         said.is_some() && said.as_ref() == seen.right_answer(guarantee)
     };
     let all = rows.iter().zip(observed.iter().zip(climbs));
@@ -193,7 +230,13 @@ fn measure(
 }
 
 /// What each rung of the release said, from the steps of a climb.
-fn observe(live: &Live, task: &Task, row: &LabelledRow, climbed: &Climbed) -> ObservedRow {
+fn observe(
+    live: &Live,
+    task: &Task,
+    row: &LabelledRow,
+    climbed: &Climbed,
+    judgements: &Judgements,
+) -> ObservedRow {
     let said = |model: &sprat_task::ModelId| {
         let step = climbed.steps.iter().find(|step| step.model == *model)?;
         let (by, prediction, _) = climbed.own.as_ref()?;
@@ -205,7 +248,7 @@ fn observe(live: &Live, task: &Task, row: &LabelledRow, climbed: &Climbed) -> Ob
         };
         // Only the ladder's own answer is kept of a climb: the accepting rung's, or the last one's.
         (by == model).then(|| Said {
-            answer: task.judged(&prediction.answer, row.target()),
+            answer: task.judged(&row.input, &prediction.answer, row.target(), judgements),
             confidence,
             latency_us: step.latency_us,
             cost_micro_usd: step.usage.cost,
@@ -213,7 +256,7 @@ fn observe(live: &Live, task: &Task, row: &LabelledRow, climbed: &Climbed) -> Ob
     };
     ObservedRow {
         said: live.ladder.rungs.iter().map(|rung| said(rung.model.id())).collect(),
-        ..ObservedRow::unanswered(task, row)
+        ..ObservedRow::unanswered(task, row, judgements)
     }
 }
 

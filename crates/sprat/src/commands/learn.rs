@@ -8,12 +8,13 @@ use serde_json::json;
 use sprat_learn::learn::{LearnError, Learned, Order, Stage, learn};
 use sprat_learn::rows::captured::captured_rows;
 use sprat_learn::rows::{ReadOptions, RowSet, read_labelled};
-use sprat_task::{Guarantee, Input, Kind, Money, Problem, Status, Task, TrainError};
+use sprat_task::{Guarantee, Input, Judge, Kind, Money, Problem, Status, Task, TrainError};
 
 use crate::app::App;
 use crate::columns::ColumnNames;
 use crate::evidence;
 use crate::failure::Failure;
+use crate::judge::Opening;
 use crate::label::{Labelling, label_with_large};
 use crate::models::{Models, examples};
 use crate::output::{Output, Progress, words};
@@ -49,8 +50,8 @@ pub struct Args {
     /// Let the large model label rows without a label; the cost is quoted first
     #[arg(long, value_name = "MODEL")]
     teacher: Option<String>,
-    /// The most that --teacher may spend, in dollars
-    #[arg(long, value_name = "DOLLARS", requires = "teacher", allow_negative_numbers = true)]
+    /// The most that --teacher and a judge of texts may spend, in dollars
+    #[arg(long, value_name = "DOLLARS", allow_negative_numbers = true)]
     max_cost: Option<f64>,
     /// Exit code 1 unless the release is certified
     #[arg(long)]
@@ -82,7 +83,11 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     if args.from_traffic {
         add_traffic(app, &store, &task, &args, &mut rows)?;
     }
-    let Prepared { rows, prompt } = with_teacher(app, &models, &store, &task, &args, rows)?;
+    let cap = cap(&args)?;
+    let Prepared { rows, prompt, spent } = with_teacher(app, &models, &store, &task, &args, rows)?;
+    let opening = Opening { app, workspace: &workspace, models: &models, store: &store, task: &task };
+    let left = cap.map(|cap| Money::from_micro((cap.micro() - spent.micro()).max(0)));
+    let judge = opening.judge_of_rows(&rows.rows, sources.len(), left)?;
     let inputs: Vec<Input> = rows.rows.iter().take(1_000).map(|row| row.input.clone()).collect();
     let mut notices = rows.notices.clone();
     notices.extend(left_out);
@@ -99,6 +104,7 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
         notices,
         settings: models.settings_hash(&task),
         large: models.large_cost(&task, &inputs)?,
+        judge: judge.as_ref().map(|judge| judge as &dyn Judge),
         prompt,
         seed: args.seed.unwrap_or(workspace.config.defaults.seed),
         threads: workspace.threads(),
@@ -125,11 +131,12 @@ fn require_learnable(task: &Task) -> Result<(), Problem> {
             Err(Problem::new(format!("a task of kind `{}` can't be learned by this version", task.kind))
                 .allowed("classify, moderate, extract, generate"))
         }
-        Kind::Generate if task.quality.is_none() => {
-            Err(Problem::new(format!("task `{}` doesn't say when a text is good enough", task.name))
-                .allowed("[quality] with metric = \"exact\", \"f1\", \"rouge_l\" or \"chrf\"")
-                .hint("add [quality], metric = \"rouge_l\" and least = 0.6 to its file"))
-        }
+        Kind::Generate if task.quality.is_none() => Err(Problem::new(format!(
+            "task `{}` doesn't say when a text is good enough",
+            task.name
+        ))
+        .allowed("[quality] with metric = \"exact\", \"f1\", \"rouge_l\", \"chrf\", \"judge\" or \"tests\"")
+        .hint("add [quality], metric = \"rouge_l\" and least = 0.6 to its file")),
         _ => Ok(()),
     }
 }
@@ -207,6 +214,7 @@ fn place(problem: &Problem) -> Option<String> {
 struct Prepared {
     rows: RowSet,
     prompt: Option<sprat_task::Sha256Hex>,
+    spent: Money,
 }
 
 fn with_teacher(
@@ -224,19 +232,24 @@ fn with_teacher(
                 words::counted(rows.unlabelled.len() as u64, "row")
             ));
         }
-        return Ok(Prepared { rows, prompt: None });
+        return Ok(Prepared { rows, prompt: None, spent: Money::ZERO });
     };
-    let cap = args.max_cost.map(|dollars| {
+    let labelling = Labelling { teacher, cap: cap(args)?, examples: &examples(&rows.rows) };
+    let labelled = label_with_large(app, models, store, task, &labelling, &rows.unlabelled)?;
+    rows.unlabelled = Vec::new();
+    rows.rows.extend(labelled.rows);
+    Ok(Prepared { rows, prompt: Some(labelled.prompt), spent: labelled.spent })
+}
+
+/// The most that may be spent, where that was said.
+fn cap(args: &Args) -> Result<Option<Money>, Problem> {
+    let amount = |dollars| {
         Money::from_units(dollars).filter(|cap| *cap >= Money::ZERO).ok_or_else(|| {
             Problem::new(format!("--max-cost {dollars} is not an amount"))
                 .allowed("0 or more dollars, such as 2.50")
         })
-    });
-    let labelling = Labelling { teacher, cap: cap.transpose()?, examples: &examples(&rows.rows) };
-    let labelled = label_with_large(app, models, store, task, &labelling, &rows.unlabelled)?;
-    rows.unlabelled = Vec::new();
-    rows.rows.extend(labelled.rows);
-    Ok(Prepared { rows, prompt: Some(labelled.prompt) })
+    };
+    args.max_cost.map(amount).transpose()
 }
 
 /// What is going on, on stderr.
@@ -257,6 +270,7 @@ impl Shown<'_> {
             Stage::Asking(model, done, of) => {
                 (format!("{model} answers certification rows"), done as u64, Some(of as u64))
             }
+            Stage::Judging(done, of) => ("texts judged".to_owned(), done as u64, Some(of as u64)),
             Stage::Certifying => ("testing thresholds".to_owned(), 0, None),
             Stage::Measuring => ("measuring".to_owned(), 0, None),
             Stage::Writing => ("writing the release".to_owned(), 0, None),
@@ -293,6 +307,10 @@ pub fn failure(error: LearnError) -> Failure {
         LearnError::Input(problem) => problem.into(),
         LearnError::Train(TrainError::Cancelled) => Failure::Stopped,
         LearnError::Train(TrainError::Rows(why)) => Problem::new(why).into(),
+        LearnError::Unjudged(_) => Failure::ours_with_hint(
+            error.to_string(),
+            "mend what the reason names, then run the same command again; what was judged is not asked again",
+        ),
         other => Failure::ours(other.to_string()),
     }
 }

@@ -16,6 +16,8 @@ mod extract;
 mod generate;
 mod house;
 mod interrupted;
+#[cfg(unix)]
+mod judge;
 mod keys;
 #[cfg(all(feature = "decoder", unix))]
 mod model_files;

@@ -70,6 +70,8 @@ pub enum Source {
     Eval,
     /// A release that watches: what it would have answered.
     Shadow,
+    /// A model asked whether a text is good enough.
+    Judge,
 }
 
 /// What money is spent on.
@@ -86,6 +88,8 @@ pub enum Spend {
     Audits,
     /// Measuring a release.
     Evaluation,
+    /// Whether texts are good enough.
+    Judgements,
 }
 
 /// How a request ended. The words are the climb's.
@@ -108,7 +112,7 @@ pub enum Ending {
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ask,
         Self::Run,
         Self::Serve,
@@ -118,6 +122,7 @@ impl Source {
         Self::Audit,
         Self::Eval,
         Self::Shadow,
+        Self::Judge,
     ];
 
     /// The word in tables.
@@ -132,6 +137,7 @@ impl Source {
             Self::Audit => "audit",
             Self::Eval => "eval",
             Self::Shadow => "shadow",
+            Self::Judge => "judge",
         }
     }
 
@@ -149,6 +155,7 @@ impl Source {
             Self::Train => Spend::Training,
             Self::Audit => Spend::Audits,
             Self::Eval | Self::Shadow => Spend::Evaluation,
+            Self::Judge => Spend::Judgements,
         }
     }
 }

@@ -1,5 +1,8 @@
 use super::*;
+use crate::input::Input;
+use crate::judge::Judgements;
 use crate::prediction::Answer;
+use crate::quality::Quality;
 use crate::target::Guarantee;
 use crate::task::Last;
 
@@ -347,12 +350,14 @@ fn a_task_that_generates_says_when_a_text_is_good_enough() {
     let text = "kind = \"generate\"\n[quality]\nmetric = \"rouge_l\"\nleast = 0.6";
     let task = read(text).expect("valid");
     let said = |text: &str| Answer::Text(text.to_owned());
-    assert!(task.is_as_good(&said("the cat is here"), &said("the cat was here")));
-    assert!(!task.is_as_good(&said("a dog"), &said("the cat was here")));
+    let (input, judgements) = (Input::default(), Judgements::default());
+    assert!(task.is_as_good(&input, &said("the cat is here"), &said("the cat was here"), &judgements));
+    assert!(!task.is_as_good(&input, &said("a dog"), &said("the cat was here"), &judgements));
     // Whoever compares what is left of them without words comes to the same.
     let right = said("the cat was here");
-    assert_eq!(task.judged(&said("the cat is here"), Some(&right)), right.without_words());
-    assert_ne!(task.judged(&said("a dog"), Some(&right)), right.without_words());
+    let judged = |text: &str| task.judged(&input, &said(text), Some(&right), &judgements);
+    assert_eq!(judged("the cat is here"), right.without_words());
+    assert_ne!(judged("a dog"), right.without_words());
     assert!(!right.without_words().to_line().contains("cat"));
     let exact = read("kind = \"generate\"\n[quality]\nmetric = \"exact\"").expect("valid");
     assert_ne!(exact.labels_hash(), task.labels_hash(), "a certificate is about one quality");
@@ -368,5 +373,86 @@ fn a_task_that_generates_says_when_a_text_is_good_enough() {
     ] {
         let problem = fault(text);
         assert!(problem.contains(said), "{problem}");
+    }
+}
+
+const JUDGED: &str = "kind = \"generate\"\n[quality]\nmetric = \"judge\"\nmodel = \"large\"\nleast = 0.75";
+const TESTED: &str = "kind = \"generate\"\n[quality]\nmetric = \"tests\"\ncommand = [\"sh\", \"labels.txt\"]";
+
+#[test]
+fn a_task_may_name_a_judge_or_tests_and_is_bound_to_all_that_it_says_of_them() {
+    let Some(Quality::Judged { judge }) = read(JUDGED).expect("valid").quality else { panic!("no judge") };
+    assert_eq!((judge.model.as_str(), judge.least, judge.question.is_empty()), ("large", 0.75, false));
+    let Some(Quality::Tested { tests }) = read(TESTED).expect("valid").quality else { panic!("no tests") };
+    assert_eq!((tests.command.join(" ").as_str(), tests.within_s), ("sh labels.txt", 10));
+    let named: Vec<&str> = tests.files.iter().map(|(word, _)| word.as_str()).collect();
+    assert_eq!(named, ["labels.txt"], "`sh` is no file");
+    let mut hashes: Vec<_> = [
+        JUDGED.to_owned(),
+        JUDGED.replace("\"large\"", "\"larger\""),
+        JUDGED.replace("0.75", "0.5"),
+        format!("{JUDGED}\nquestion = \"Is it polite?\""),
+        format!("instructions = \"Translate.\"\n{JUDGED}"),
+        TESTED.to_owned(),
+        TESTED.replace("\"sh\"", "\"bash\""),
+        TESTED.replace("labels.txt", "missing.txt"),
+        format!("{TESTED}\nwithin_s = 3"),
+    ]
+    .iter()
+    .map(|text| read(text).expect("valid").labels_hash())
+    .collect();
+    let all = hashes.len();
+    hashes.sort();
+    hashes.dedup();
+    assert_eq!(hashes.len(), all, "each is another promise");
+}
+
+#[test]
+fn the_tests_that_a_certificate_is_about_are_those_in_their_files() {
+    let read =
+        |check: &str| {
+            let source = Source::new("t.toml", TESTED);
+            let task = read_task("t", &source, |word| {
+                if word == "labels.txt" { Ok(check.into()) } else { Err(String::new()) }
+            });
+            task.expect("valid").labels_hash()
+        };
+    assert_ne!(read("exit 0"), read("exit 1"));
+    assert_eq!(read("exit 0"), read("exit 0"));
+}
+
+#[test]
+fn what_is_wrong_with_a_judge_or_with_tests_is_told_at_its_place() {
+    let judged = |more: &str| format!("kind = \"generate\"\n[quality]\nmetric = \"judge\"\n{more}");
+    let tested = |more: &str| format!("kind = \"generate\"\n[quality]\nmetric = \"tests\"\n{more}");
+    for (text, place, said) in [
+        (judged("least = 0.5"), "tasks/tickets.toml:3:10", "add model = \"large\""),
+        (judged("model = \"large\""), "tasks/tickets.toml:3:10", "add least = 0.75"),
+        (judged("model = \"large\"\nleast = 5"), "tasks/tickets.toml:5:9", "above 0 and up to 1"),
+        (
+            judged("model = \"large\"\nleast = 0.5\nquestion = \" \""),
+            "tasks/tickets.toml:6:12",
+            "there is a default",
+        ),
+        (
+            judged("model = \"large\"\nleast = 0.5\ncommand = [\"a\"]"),
+            "tasks/tickets.toml:6:11",
+            "remove `command`",
+        ),
+        (tested(""), "tasks/tickets.toml:3:10", "add command = ["),
+        (tested("command = []"), "tasks/tickets.toml:4:11", "starts nothing"),
+        (tested("command = [\"\", \"a\"]"), "tasks/tickets.toml:4:12", "names no program"),
+        (tested("command = [\"a\"]\nwithin_s = 0"), "tasks/tickets.toml:5:12", "1 to 3600"),
+        (tested("command = [\"a\"]\nleast = 0.5"), "tasks/tickets.toml:5:9", "`least` says nothing"),
+        (format!("{JUDGED}\nmodle = \"a\""), "tasks/tickets.toml:6:1", "did you mean `model`?"),
+        (judged("").replace("judge", "jugde"), "tasks/tickets.toml:3:10", "did you mean `judge`?"),
+        (
+            "kind = \"generate\"\n[quality]\nmetric = \"f1\"\nleast = 0.5\nmodel = \"a\"".to_owned(),
+            "tasks/tickets.toml:5:9",
+            "`model` with metric = \"judge\"",
+        ),
+    ] {
+        let problem = fault(&text);
+        assert!(problem.contains(place) && problem.contains(said), "{problem}");
     }
 }
