@@ -28,7 +28,13 @@ fn engine() -> Result<(), String> {
     let socket =
         || std::io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(|error| error.to_string());
     serve(socket()?, socket()?, |load| {
-        let loaded = Loaded { hello: HELLO.to_owned(), context: load.context, threads: 1, took_ms: 0 };
+        let loaded = Loaded {
+            hello: HELLO.to_owned(),
+            context: load.context,
+            threads: 1,
+            kernels: String::new(),
+            took_ms: 0,
+        };
         Ok((Nothing { logits: vec![0.0; 256] }, loaded))
     })
 }
@@ -120,6 +126,14 @@ impl Network for Nothing {
 
     fn fork(&mut self, _: Sequence, _: Sequence, _: u32) -> Result<(), String> {
         Ok(())
+    }
+
+    fn put_away(&mut self, _: Sequence) -> Result<Vec<u8>, String> {
+        Ok(Vec::new())
+    }
+
+    fn put_back(&mut self, _: &[u8], _: Sequence, _: u32) -> Result<bool, String> {
+        Ok(false)
     }
 
     fn forget(&mut self, _: Sequence) -> Result<(), String> {

@@ -15,6 +15,8 @@ pub struct Memory {
     pub weights: u64,
     /// Keys and values of every token it can look back on.
     pub context: u64,
+    /// Those of earlier texts, which are put away: as many again.
+    pub earlier: u64,
     /// What is computed on the way, for the largest batch.
     pub computing: u64,
 }
@@ -22,7 +24,7 @@ pub struct Memory {
 impl Memory {
     /// All of it.
     pub fn total(self) -> u64 {
-        self.weights.saturating_add(self.context).saturating_add(self.computing)
+        [self.weights, self.context, self.earlier, self.computing].into_iter().fold(0, u64::saturating_add)
     }
 }
 
@@ -44,6 +46,7 @@ pub fn memory(file: &Gguf, shape: &Shape, tokens: u64, batch: u64) -> Memory {
     Memory {
         weights: file.tensors.iter().filter_map(Tensor::bytes).fold(0, u64::saturating_add),
         context: per_token.saturating_mul(tokens),
+        earlier: per_token.saturating_mul(tokens),
         computing: row.saturating_mul(4).saturating_mul(batch).saturating_add(FIXED),
     }
 }

@@ -162,9 +162,11 @@ fn read_value(input: &mut Bytes<impl Read>, kind: u32, depth: u32) -> Result<Val
         9 if depth < DEEPEST => {
             let kind = input.u32()?;
             let values = input.count("values of a list", least_bytes(kind))?;
-            let values: Result<Vec<Value>, GgufError> =
-                (0..values).map(|_| read_value(input, kind, depth + 1)).collect();
-            Value::List(values?)
+            let mut list = Vec::with_capacity(values.min(MOST_AHEAD) as usize);
+            for _ in 0..values {
+                list.push(read_value(input, kind, depth + 1)?);
+            }
+            Value::List(list)
         }
         10 => Value::Whole(u64::from_le_bytes(input.array()?), Bits64),
         11 => Value::Signed(i64::from_le_bytes(input.array()?), Bits64),
@@ -212,6 +214,9 @@ fn read_tensors(input: &mut Bytes<impl Read>, tensors: u64) -> Result<Vec<Tensor
     }
     Ok(table)
 }
+
+/// Values of a list that room is made for before they are read: a vocabulary's, and no more than a damaged file may claim.
+const MOST_AHEAD: u64 = 1 << 17;
 
 /// Bytes that are counted.
 struct Bytes<R> {

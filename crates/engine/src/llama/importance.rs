@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use llama_cpp_sys_2 as sys;
 
 use super::library::{Library, Settings};
-use super::{check_processor, threads};
+use super::threads;
 use crate::gguf::{Gguf, Shape};
 use crate::quantize::{Importance, Weigh, Weighed};
 use crate::work::{Piece, Sequence, Token};
@@ -25,7 +25,6 @@ const AT_ONCE: Sequence = 32;
 /// # Errors
 /// A sentence: the model can't be run, no text could be read, or nobody listens any more.
 pub fn weigh(wanted: &Weigh, told: &mut dyn FnMut(u64, u64) -> Result<(), String>) -> Result<(), String> {
-    check_processor()?;
     let of_file = |why: String| format!("{} {why}", wanted.file.display());
     let file = Gguf::open(&wanted.file).map_err(|error| of_file(error.to_string()))?;
     Shape::of(&file).map_err(|error| of_file(error.to_string()))?;

@@ -8,10 +8,15 @@ use std::sync::{Mutex, PoisonError};
 
 use llama_cpp_sys_2 as sys;
 
+use super::processor::choose_kernels;
 use crate::work::{Piece, Sequence, Token};
 
 /// Complaints that are kept.
 const MOST_WORDS: usize = 4;
+
+/// How long a thread looks for more work before it sleeps, of 100: about as long as passes between two batches. llama.cpp's own 50
+/// keeps the processor busy for a tenth of a second after each answer.
+const POLL: u32 = 2;
 
 /// A model and its memory. It lives as long as the process does: one process runs one model, and ends with it.
 pub struct Library {
@@ -67,7 +72,7 @@ impl Library {
         adjust: impl FnOnce(&mut sys::llama_context_params),
     ) -> Result<Self, String> {
         let path = c_path(file)?;
-        begin();
+        begin()?;
         // SAFETY: the path ends with a 0; the parameters are the library's own.
         let model =
             unsafe { sys::llama_model_load_from_file(path.as_ptr(), sys::llama_model_default_params()) };
@@ -99,6 +104,7 @@ impl Library {
             let context = NonNull::new(context).ok_or_else(|| {
                 format!("has no memory of {} tokens here: {}", settings.context, last_words())
             })?;
+            keep_threads(context, settings.threads);
             let vocab = sys::llama_model_get_vocab(model.as_ptr());
             Ok(Self {
                 context,
@@ -249,6 +255,49 @@ impl Library {
         Ok(())
     }
 
+    /// What a sequence remembers: keys and values of each layer, as llama.cpp lays them out.
+    ///
+    /// # Errors
+    /// It is none, or can't be read.
+    pub fn put_away(&mut self, sequence: Sequence) -> Result<Vec<u8>, String> {
+        self.check_sequences(&[sequence])?;
+        let (context, number) = (self.context.as_ptr(), i32::from(sequence));
+        // SAFETY: it is a sequence; nothing is changed.
+        let size = unsafe { sys::llama_state_seq_get_size(context, number) };
+        let mut memory: Vec<u8> = Vec::with_capacity(size);
+        // SAFETY: there is room for `size` bytes, and as many of them are written as the call says, `size` at most.
+        unsafe {
+            let written = sys::llama_state_seq_get_data(context, memory.as_mut_ptr(), size, number);
+            memory.set_len(written.min(size));
+        }
+        match memory.is_empty() {
+            true => Err(format!("what sequence {sequence} remembers can't be read: {}", last_words())),
+            false => Ok(memory),
+        }
+    }
+
+    /// Lets a sequence remember the first tokens of what was put away; `false` where there is no room for all of it.
+    ///
+    /// # Errors
+    /// The sequence is none, or can't forget the rest.
+    pub fn put_back(&mut self, memory: &[u8], to: Sequence, tokens: u32) -> Result<bool, String> {
+        self.check_sequences(&[to])?;
+        let (context, number) = (self.context.as_ptr(), i32::from(to));
+        let end = i32::try_from(tokens).unwrap_or(i32::MAX);
+        // SAFETY: the bytes are this context's own, and as many as is said; the sequence is one of it.
+        unsafe {
+            if sys::llama_state_seq_set_data(context, memory.as_ptr(), memory.len(), number) == 0 {
+                // Said to nobody: the text is read anew.
+                last_words();
+                return self.forget(to).map(|()| false);
+            }
+            match sys::llama_memory_seq_rm(self.memory, number, end, -1) {
+                true => Ok(true),
+                false => self.forget(to).map(|()| false),
+            }
+        }
+    }
+
     /// Lets a sequence forget everything.
     ///
     /// # Errors
@@ -340,6 +389,31 @@ impl Library {
     }
 }
 
+/// Lets a context compute on threads that stay: llama.cpp would begin and end them with each batch.
+///
+/// # Safety
+/// The context is one.
+unsafe fn keep_threads(context: NonNull<sys::llama_context>, threads: u32) {
+    type New = unsafe extern "C" fn(*mut sys::ggml_threadpool_params) -> sys::ggml_threadpool_t;
+    let Ok(threads @ 2..) = i32::try_from(threads) else { return };
+    // SAFETY: the kernels that compute are asked for their own function, by the name that they know it by; it is of that type,
+    // and null where there is none. The threads live as long as the process, as the context does.
+    unsafe {
+        let kernels = sys::ggml_backend_reg_by_name(c"CPU".as_ptr());
+        if kernels.is_null() {
+            return;
+        }
+        let found = sys::ggml_backend_reg_get_proc_address(kernels, c"ggml_threadpool_new".as_ptr());
+        let Some(new) = std::mem::transmute::<*mut c_void, Option<New>>(found) else { return };
+        let mut params = sys::ggml_threadpool_params_default(threads);
+        params.poll = POLL;
+        let pool = new(&raw mut params);
+        if !pool.is_null() {
+            sys::llama_attach_threadpool(context.as_ptr(), pool, pool);
+        }
+    }
+}
+
 /// Loads one adapter. The file has been held against the model's.
 fn load_adapter(
     model: NonNull<sys::llama_model>,
@@ -383,12 +457,17 @@ pub(super) fn c_path(file: &Path) -> Result<CString, String> {
 }
 
 /// What comes before everything else.
-pub(super) fn begin() {
+///
+/// # Errors
+/// This processor can't run decoders, or not with the kernels that were asked for.
+pub(super) fn begin() -> Result<(), String> {
+    choose_kernels()?;
     // SAFETY: both may be called at any time, and the listener is a function that lives forever.
     unsafe {
         sys::llama_log_set(Some(listen), null_mut());
         sys::llama_backend_init();
     }
+    Ok(())
 }
 
 /// Complaints that nobody has asked for yet.

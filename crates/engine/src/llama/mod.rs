@@ -1,10 +1,14 @@
 //! The network that llama.cpp runs.
 
 #[cfg(test)]
+mod alike;
+#[cfg(test)]
 mod golden;
 mod importance;
 mod job;
 mod library;
+mod mapped;
+mod processor;
 mod quantize;
 #[cfg(test)]
 mod smaller;
@@ -21,8 +25,10 @@ use crate::gguf::{Gguf, Shape};
 use crate::protocol::{HELLO, Load, Loaded};
 use crate::work::{Network, Piece, Sequence, Token};
 use library::{Library, Settings};
+use processor::threads;
 
 pub use job::work;
+pub use processor::{CHOICE, choose_kernels};
 
 /// Most tokens of a batch.
 const BATCH: u32 = 512;
@@ -30,8 +36,9 @@ const BATCH: u32 = 512;
 pub const AT_ONCE: u32 = 256;
 /// Most tokens of a batch after which something is wanted: each takes a number for every token of the vocabulary.
 const ROWS: usize = 64;
-/// Sequences remembered at a time: llama.cpp has 256 at most.
-const SEQUENCES: Sequence = 192;
+/// Sequences remembered at a time: enough for twenty labels of four texts at once. llama.cpp has 256 at most, and when it begins
+/// it clears a row of numbers for each.
+const SEQUENCES: Sequence = 96;
 /// The least context that a model can be loaded with: llama.cpp aborts where it is smaller than the sequences are many.
 const LEAST_CONTEXT: u32 = 256;
 
@@ -49,11 +56,11 @@ impl Llama {
     /// A sentence for whoever declared it.
     pub fn load(wanted: &Load) -> Result<(Self, Loaded), String> {
         let start = Instant::now();
-        check_processor()?;
         let threads = threads(wanted.threads);
         let loaded = Self::load_as(wanted, threads, false)?;
         let told = Loaded {
             hello: HELLO.to_owned(),
+            kernels: choose_kernels()?.name().to_owned(),
             context: loaded.library.settings().context,
             threads,
             took_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -86,7 +93,9 @@ impl Llama {
             threads,
             exact,
         };
+        let before = mapped::own_bytes();
         let library = Library::load(&wanted.file, &files, settings).map_err(told)?;
+        mapped::give_back(&wanted.file, &file, mapped::own_bytes().saturating_sub(before));
         let ends_with = library.ends_with();
         Ok(Self { library, ends_with })
     }
@@ -145,6 +154,14 @@ impl Network for Llama {
         self.library.copy(from, to, tokens)
     }
 
+    fn put_away(&mut self, sequence: Sequence) -> Result<Vec<u8>, String> {
+        self.library.put_away(sequence)
+    }
+
+    fn put_back(&mut self, memory: &[u8], to: Sequence, tokens: u32) -> Result<bool, String> {
+        self.library.put_back(memory, to, tokens)
+    }
+
     fn forget(&mut self, sequence: Sequence) -> Result<(), String> {
         self.library.forget(sequence)
     }
@@ -162,30 +179,4 @@ impl Network for Llama {
         }
         Ok(())
     }
-}
-
-/// As many threads as declared, else as the machine has.
-fn threads(declared: u32) -> u32 {
-    match declared {
-        0 => std::thread::available_parallelism().map_or(1, |threads| threads.get() as u32),
-        declared => declared.min(512),
-    }
-}
-
-/// The kernels are built for AVX2 and what came with it: on an older processor the first of them would end the process.
-fn check_processor() -> Result<(), String> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let needed = [
-            ("AVX2", is_x86_feature_detected!("avx2")),
-            ("FMA", is_x86_feature_detected!("fma")),
-            ("F16C", is_x86_feature_detected!("f16c")),
-            ("BMI2", is_x86_feature_detected!("bmi2")),
-        ];
-        let lacking: Vec<&str> = needed.iter().filter(|(_, has)| !has).map(|(name, _)| *name).collect();
-        if !lacking.is_empty() {
-            return Err(format!("this processor lacks {}, which decoders are built for", lacking.join(", ")));
-        }
-    }
-    Ok(())
 }

@@ -6,7 +6,7 @@ use std::ptr::null;
 use llama_cpp_sys_2 as sys;
 
 use super::library::{begin, c_path, last_words};
-use super::{check_processor, threads};
+use super::threads;
 use crate::gguf::{Gguf, Shape};
 use crate::quantize::{Importance, Quantization, Quantize};
 
@@ -19,7 +19,6 @@ const MOST_HELD: usize = 512 << 20;
 /// A sentence with the file: it is no model, is quantized already, the importance matrix is another model's, or what
 /// llama.cpp says.
 pub fn quantize(wanted: &Quantize) -> Result<(), String> {
-    check_processor()?;
     let told = |why: String| format!("{} {why}", wanted.file.display());
     let file = Gguf::open(&wanted.file).map_err(|error| told(error.to_string()))?;
     Shape::of(&file).map_err(|error| told(error.to_string()))?;
@@ -53,7 +52,7 @@ pub fn quantize(wanted: &Quantize) -> Result<(), String> {
     params.nthread = threads(wanted.threads) as i32;
     params.max_buf_size = MOST_HELD;
     params.imatrix = if lists.is_empty() { null() } else { list.as_ptr() };
-    begin();
+    begin()?;
     // SAFETY: both names end with a 0; each entry of the list names and holds what lives in `lists`, and the last of them
     // has no name; all of it lives until the call is over.
     match unsafe { sys::llama_model_quantize(from.as_ptr(), to.as_ptr(), &raw const params) } {

@@ -30,7 +30,11 @@ fn told(job: &Job) -> Vec<Told> {
     std::iter::from_fn(|| protocol::read(&mut said).ok()).collect()
 }
 
-fn quantize(file: &Path, to: Quantization, importance: Option<PathBuf>) -> Result<PathBuf, String> {
+pub(super) fn quantize(
+    file: &Path,
+    to: Quantization,
+    importance: Option<PathBuf>,
+) -> Result<PathBuf, String> {
     let out = file.with_file_name("smaller.gguf");
     let (hello, file) = (HELLO.to_owned(), file.to_owned());
     let job = Job::Quantize(Quantize { hello, file, to, importance, threads: 1, out: out.clone() });

@@ -11,7 +11,7 @@ use crate::work::{Network, Piece, Scheduler};
 
 const LABELS: [&str; 3] = ["billing", "refund", "crash"];
 
-fn load(file: std::path::PathBuf) -> Load {
+pub(super) fn load(file: std::path::PathBuf) -> Load {
     Load { hello: HELLO.to_owned(), file, context: 512, threads: 1, waiting: 1, adapters: vec![] }
 }
 

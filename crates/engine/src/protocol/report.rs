@@ -70,6 +70,8 @@ pub struct Loaded {
     pub context: u32,
     /// Threads it computes on.
     pub threads: u32,
+    /// What its kernels are built for.
+    pub kernels: String,
     /// How long loading took, in milliseconds.
     pub took_ms: u64,
 }

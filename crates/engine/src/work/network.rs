@@ -64,6 +64,19 @@ pub trait Network {
     /// In a sentence.
     fn fork(&mut self, from: Sequence, to: Sequence, tokens: u32) -> Result<(), String>;
 
+    /// What a sequence remembers, to be put back later. The sequence goes on remembering it.
+    ///
+    /// # Errors
+    /// In a sentence.
+    fn put_away(&mut self, sequence: Sequence) -> Result<Vec<u8>, String>;
+
+    /// Lets `to`, which remembers nothing, remember the first `tokens` of what was put away; all of it has to fit for a
+    /// moment. `false` where it can't be: then `to` remembers nothing.
+    ///
+    /// # Errors
+    /// In a sentence.
+    fn put_back(&mut self, memory: &[u8], to: Sequence, tokens: u32) -> Result<bool, String>;
+
     /// Lets a sequence forget everything.
     ///
     /// # Errors

@@ -3,20 +3,74 @@
 use super::network::Token;
 use crate::protocol::Sampling;
 
-/// The logarithm of the sum of the exponentials: what makes logits log-probabilities. `None` where it is no number.
-pub fn log_sum(logits: &[f32]) -> Option<f32> {
-    let most = most(logits);
-    // One sum in 32 bits for some hundreds of tokens, and one of those in 64: as exact as each of them is.
-    let chunks =
-        logits.chunks(512).map(|chunk| f64::from(chunk.iter().map(|logit| exp(logit - most)).sum::<f32>()));
-    let log_sum = most + chunks.sum::<f64>().ln() as f32;
-    let are_numbers = most.is_finite() && !logits.iter().fold(false, |found, logit| found | logit.is_nan());
-    (are_numbers && log_sum.is_finite()).then_some(log_sum)
+/// Numbers that are looked at at a time: each place of a chunk has its own greatest and its own sum, so that a processor can
+/// do several at once.
+const LANES: usize = 16;
+
+/// The greatest logits, and what makes logits log-probabilities.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Sum {
+    first: f32,
+    /// The greatest but for one, which may be as great.
+    second: f32,
+    log_sum: f32,
 }
 
-/// The greatest of them that is a number.
-fn most(logits: &[f32]) -> f32 {
-    logits.iter().fold(f32::NEG_INFINITY, |most, logit| if *logit > most { *logit } else { most })
+impl Sum {
+    /// `None` where they are no numbers.
+    fn of(logits: &[f32]) -> Option<Self> {
+        let (first, second) = greatest(logits)?;
+        // One sum in 32 bits for some hundreds of tokens, and one of those in 64: as exact as each of them is.
+        let chunks = logits.chunks(512).map(|chunk| {
+            let mut sums = [0.0_f32; LANES];
+            for part in chunk.chunks(LANES) {
+                for (sum, logit) in sums.iter_mut().zip(part) {
+                    *sum += exp(logit - first);
+                }
+            }
+            f64::from(sums.iter().sum::<f32>())
+        });
+        let log_sum = first + chunks.sum::<f64>().ln() as f32;
+        log_sum.is_finite().then_some(Self { first, second, log_sum })
+    }
+}
+
+/// The two greatest; `None` where one is no number, or none is finite.
+fn greatest(logits: &[f32]) -> Option<(f32, f32)> {
+    let [mut firsts, mut seconds] = [[f32::NEG_INFINITY; LANES]; 2];
+    let mut strange = [false; LANES];
+    for part in logits.chunks(LANES) {
+        for (place, logit) in part.iter().enumerate() {
+            let (first, logit) = (firsts[place], *logit);
+            let lesser = if logit < first { logit } else { first };
+            firsts[place] = if logit > first { logit } else { first };
+            seconds[place] = if lesser > seconds[place] { lesser } else { seconds[place] };
+            strange[place] |= logit.is_nan();
+        }
+    }
+    let (mut first, mut second) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
+    for logit in firsts.into_iter().chain(seconds) {
+        if logit > first {
+            (first, second) = (logit, first);
+        } else if logit > second {
+            second = logit;
+        }
+    }
+    (first.is_finite() && !strange.contains(&true)).then_some((first, second))
+}
+
+/// The logarithm of the sum of the exponentials: what makes logits log-probabilities. `None` where it is no number.
+pub fn log_sum(logits: &[f32]) -> Option<f32> {
+    Sum::of(logits).map(|sum| sum.log_sum)
+}
+
+/// Where a number stands first.
+fn first_place(logits: &[f32], wanted: f32) -> Option<usize> {
+    const AT_ONCE: usize = 256;
+    let has = |part: &[f32]| part.iter().fold(false, |found, logit| found | (*logit == wanted));
+    let part = logits.chunks(AT_ONCE).position(has)?;
+    let start = part * AT_ONCE;
+    logits[start..].iter().position(|logit| *logit == wanted).map(|place| start + place)
 }
 
 /// e to a power that is not above 0, to the last two bits of a float. A vocabulary has up to 260,000 tokens, of each token
@@ -42,36 +96,31 @@ fn exp(x: f32) -> f32 {
 #[derive(Clone, Copy)]
 pub struct Outlook<'a> {
     logits: &'a [f32],
-    log_sum: f32,
+    sum: Sum,
 }
 
 impl<'a> Outlook<'a> {
     /// From a number for each token; `None` where they are no numbers.
     pub fn of(logits: &'a [f32]) -> Option<Self> {
-        Some(Self { logits, log_sum: log_sum(logits)? })
+        Some(Self { logits, sum: Sum::of(logits)? })
     }
 
     /// A token's log-probability, in nats. What the model rules out has the least that a number can be.
     pub fn log_probability(&self, token: Token) -> f32 {
         let logit = usize::try_from(token).ok().and_then(|token| self.logits.get(token));
-        logit.map_or(f32::MIN, |logit| (logit - self.log_sum).max(f32::MIN))
+        logit.map_or(f32::MIN, |logit| (logit - self.sum.log_sum).max(f32::MIN))
     }
 
     /// By how much it prefers the first token to the second, in nats.
     pub fn margin(&self) -> f32 {
-        let (mut first, mut second) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
-        for logit in self.logits {
-            if *logit > first {
-                (first, second) = (*logit, first);
-            } else if *logit > second {
-                second = *logit;
-            }
-        }
-        (first - second).min(f32::MAX)
+        (self.sum.first - self.sum.second).min(f32::MAX)
     }
 
     /// The likeliest tokens with their log-probabilities, the likeliest first and the first of equals.
     pub fn likeliest(&self, count: usize) -> Vec<(Token, f32)> {
+        if count == 0 {
+            return Vec::new();
+        }
         let order = |a: &usize, b: &usize| self.logits[*b].total_cmp(&self.logits[*a]).then(a.cmp(b));
         let mut places: Vec<usize> = (0..self.logits.len()).collect();
         if count < places.len() {
@@ -86,23 +135,23 @@ impl<'a> Outlook<'a> {
 
 /// Draws a token; one whose logit is negative infinity can't be. `None` where no token can be drawn.
 pub fn draw(logits: &[f32], sampling: &Sampling, random: &mut fastrand::Rng) -> Option<Token> {
-    let most = most(logits);
-    if !most.is_finite() {
-        return None;
-    }
+    let (most, _) = greatest(logits)?;
     // The first of equals.
-    let likeliest = logits.iter().position(|logit| *logit == most)?;
+    let likeliest = first_place(logits, most)?;
     if sampling.temperature <= 0.0 {
         return Token::try_from(likeliest).ok();
     }
-    let weight = |place: usize| f64::from((logits[place] - most) / sampling.temperature).exp();
-    let all: f64 = (0..logits.len()).map(weight).sum();
+    let weights: Vec<f32> = logits.iter().map(|logit| exp((logit - most) / sampling.temperature)).collect();
+    let all: f64 = weights.chunks(512).map(|chunk| f64::from(chunk.iter().sum::<f32>())).sum();
     let top_p = f64::from(sampling.top_p.clamp(0.0, 1.0));
-    // All tokens below this weight together have less than the share that is left out.
+    // All tokens below this weight together have less than the share that is left out. What is ruled out has none.
     let least = if top_p < 1.0 { all * (1.0 - top_p) / logits.len() as f64 } else { 0.0 };
-    let mut kept: Vec<(usize, f64)> = (0..logits.len())
-        .map(|place| (place, weight(place)))
-        .filter(|(_, weight)| *weight > 0.0 && *weight >= least)
+    let mut kept: Vec<(usize, f64)> = weights
+        .iter()
+        .zip(logits)
+        .enumerate()
+        .filter(|(_, (weight, logit))| **logit > f32::NEG_INFINITY && f64::from(**weight) >= least)
+        .map(|(place, (weight, _))| (place, f64::from(*weight)))
         .collect();
     if top_p < 1.0 {
         kept.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));

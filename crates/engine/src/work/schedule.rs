@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use room::Kept;
 
 use super::constrain::{Constraints, Grammar};
-use super::earlier::{self, Earlier};
+use super::earlier;
 use super::generate::{Start, Writing};
 use super::network::{Network, Piece, Sequence, Token};
 use super::prompt::{Prepared, check_adapter};
@@ -328,23 +328,21 @@ impl<N: Network> Scheduler<N> {
         };
         let earlier = match prompt {
             Some(_) => None,
-            None => self.earlier.take(&text, adapter, self.network.slides()),
+            None => self.earlier.find(&text, adapter, self.network.slides()),
         };
         if !self.make_room(room, 1, order.prompt)? {
-            return self.keep_earlier(earlier.map(|(earlier, _)| earlier)).map(|()| Begun::NotYet);
+            return Ok(Begun::NotYet);
         }
         let from = match order.prompt {
             Some(number) => self.remember(number, now, say)?,
             None => None,
         };
-        let Some(sequence) = self.free.pop() else {
-            return self.keep_earlier(earlier.map(|(earlier, _)| earlier)).map(|()| Begun::NotYet);
-        };
+        let Some(sequence) = self.free.pop() else { return Ok(Begun::NotYet) };
         if let Some(from) = from {
             self.network.fork(from, sequence, before as u32)?;
         }
         let known = match earlier {
-            Some((earlier, shared)) => self.go_on_from(earlier, shared, sequence, room)?,
+            Some(found) => self.go_on_from(found, sequence)?,
             None => 0,
         };
         let start = Start { before: before as u32, text: &text, known, room, sequence };
@@ -465,14 +463,11 @@ impl<N: Network> Scheduler<N> {
         let ended: Vec<Job> = ended;
         for job in ended {
             let sequences = job.sequences();
-            match (job.tokens, sequences.as_slice()) {
-                // What was broken off has tokens that were not computed.
-                (Some(tokens), [sequence]) if job.pending.is_empty() => {
-                    let earlier = Earlier { tokens, sequence: *sequence, adapter: job.adapter };
-                    self.keep_earlier(Some(earlier))?;
-                }
-                _ => sequences.into_iter().try_for_each(|sequence| self.release(sequence))?,
+            // What was broken off has tokens that were not computed.
+            if let (Some(tokens), [sequence], true) = (job.tokens, &sequences[..], job.pending.is_empty()) {
+                self.put_away(tokens, *sequence, job.adapter)?;
             }
+            sequences.into_iter().try_for_each(|sequence| self.release(sequence))?;
         }
         Ok(())
     }

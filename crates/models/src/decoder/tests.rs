@@ -37,7 +37,13 @@ fn fake_engine() {
             }
             Order::Load(load) => {
                 let hello = HELLO.to_owned();
-                say(&Report::Loaded(Loaded { hello, context: load.context, threads: 1, took_ms: 1 }));
+                say(&Report::Loaded(Loaded {
+                    hello,
+                    context: load.context,
+                    threads: 1,
+                    kernels: String::new(),
+                    took_ms: 1,
+                }));
             }
             Order::Prompt(prompt) if prompt.before.contains("too long") => {
                 let why = Refusal::TooLong { tokens: 9_000, room: 512 };

@@ -1,13 +1,13 @@
-//! Is there room? What is remembered are prompts' beginnings, earlier texts, and what is kept free for those at work; prompts
-//! and texts make way for requests, the one used longest ago first.
+//! Is there room? What is remembered are prompts' beginnings, and what is kept free for those at work; prompts make way for
+//! requests, the one used longest ago first.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Scheduler;
 use crate::protocol::{Refusal, Report};
-use crate::work::earlier::Earlier;
-use crate::work::network::{Network, Piece, Sequence};
+use crate::work::earlier::{self, Earlier, Found};
+use crate::work::network::{Network, Piece, Sequence, Token};
 use crate::work::prompt::Prepared;
 
 /// A prompt, and where its beginning is remembered.
@@ -52,28 +52,30 @@ impl<N: Network> Scheduler<N> {
         self.prompts.insert(number, Kept { prompt: Arc::new(prompt), sequence: None, used: self.clock });
     }
 
-    /// Lets a new sequence begin as an earlier text did, which stays where there is room for both: its own end may be gone on
-    /// from as well.
-    pub(super) fn go_on_from(
-        &mut self,
-        earlier: Earlier,
-        shared: usize,
-        sequence: Sequence,
-        room: usize,
-    ) -> Result<usize, String> {
-        self.network.fork(earlier.sequence, sequence, shared as u32)?;
-        let has_room = self.used() + room + earlier.tokens.len() <= self.network.room();
-        match has_room && shared < earlier.tokens.len() {
-            true => self.keep_earlier(Some(earlier))?,
-            false => self.release(earlier.sequence)?,
-        }
-        Ok(shared)
+    /// Lets a new sequence begin as an earlier text did, and says how many tokens it remembers of it: none where all of the
+    /// earlier text, which is put back before its end is forgotten, doesn't fit beside what is remembered.
+    pub(super) fn go_on_from(&mut self, found: Found, sequence: Sequence) -> Result<usize, String> {
+        let free = self.network.room().saturating_sub(self.used());
+        let Some(earlier) = self.earlier.take_up(found).filter(|earlier| earlier.tokens.len() <= free) else {
+            return Ok(0);
+        };
+        let is_back = self.network.put_back(&earlier.memory, sequence, found.shared as u32)?;
+        Ok(if is_back { found.shared } else { 0 })
     }
 
-    /// Keeps what an answer was written from.
-    pub(super) fn keep_earlier(&mut self, earlier: Option<Earlier>) -> Result<(), String> {
-        let forgotten = earlier.map(|earlier| self.earlier.add(earlier)).unwrap_or_default();
-        forgotten.iter().try_for_each(|earlier| self.release(earlier.sequence))
+    /// Puts away what an answer was written from. Of what is shorter than anything that is gone on from, nothing is kept.
+    pub(super) fn put_away(
+        &mut self,
+        tokens: Vec<Token>,
+        sequence: Sequence,
+        adapter: Option<u32>,
+    ) -> Result<(), String> {
+        if tokens.len() < earlier::LEAST {
+            return Ok(());
+        }
+        let memory = self.network.put_away(sequence)?;
+        self.earlier.add(Earlier { tokens, memory, adapter }, self.network.room());
+        Ok(())
     }
 
     pub(super) fn release(&mut self, sequence: Sequence) -> Result<(), String> {
@@ -82,8 +84,8 @@ impl<N: Network> Scheduler<N> {
         Ok(())
     }
 
-    /// Whether there is room for a request and for the prompt that it goes on from. Earlier texts make way, then prompts that
-    /// nobody is using, the one used longest ago first.
+    /// Whether there is room for a request and for the prompt that it goes on from. Prompts that nobody is using make way, the
+    /// one used longest ago first.
     pub(super) fn make_room(
         &mut self,
         room: usize,
@@ -97,10 +99,6 @@ impl<N: Network> Scheduler<N> {
             let sequences = sequences + usize::from(own.is_some());
             if self.used() + tokens <= self.network.room() && sequences <= self.free.len() {
                 return Ok(true);
-            }
-            if let Some(earlier) = self.earlier.oldest() {
-                self.release(earlier.sequence)?;
-                continue;
             }
             let in_use = |number: &u64| self.jobs.iter().any(|job| job.prompt == Some(*number));
             let idle = self.prompts.iter().filter(|(number, kept)| {
@@ -123,7 +121,6 @@ impl<N: Network> Scheduler<N> {
     pub(super) fn used(&self) -> usize {
         let kept = self.prompts.values().filter(|kept| kept.sequence.is_some());
         kept.map(|kept| kept.prompt.before.len()).sum::<usize>()
-            + self.earlier.tokens()
             + self.jobs.iter().map(|job| job.room).sum::<usize>()
     }
 

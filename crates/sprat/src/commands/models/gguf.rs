@@ -34,11 +34,12 @@ pub fn told(name: &str, source: &str, file: &Path, context: u32) -> Result<Told,
         (
             "memory",
             format!(
-                "{} = {} weights + {} for {} + {} computing",
+                "{} = {} weights + {} for {} + {} for as many of earlier texts + {} computing",
                 words::bytes(needs.total()),
                 words::bytes(needs.weights),
                 words::bytes(needs.context),
                 words::counted(u64::from(context), "token"),
+                words::bytes(needs.earlier),
                 words::bytes(needs.computing)
             ),
         ),
@@ -58,7 +59,7 @@ pub fn told(name: &str, source: &str, file: &Path, context: u32) -> Result<Told,
             "vocabulary": shape.vocabulary, "trained_context": shape.context, "size_bytes": read.bytes,
             "context": context,
             "memory_bytes": {
-                "weights": needs.weights, "context": needs.context, "computing": needs.computing,
+                "weights": needs.weights, "context": needs.context, "earlier": needs.earlier, "computing": needs.computing,
                 "total": needs.total(),
             },
             "may_take_bytes": may_take, "fits": fits,

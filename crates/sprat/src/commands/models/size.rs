@@ -66,7 +66,7 @@ struct Place {
     memory_bytes: u64,
     /// Bytes that are read a second.
     bytes_per_second: f64,
-    /// Whether that was measured here, rather than published.
+    /// Whether it is this machine, measured here, rather than a GPU as its maker publishes it.
     measured: bool,
     /// Where both numbers come from.
     #[serde(skip)]
@@ -154,12 +154,14 @@ struct Reckoned {
 impl Reckoned {
     fn of(name: &str, file: &Gguf, shape: &Shape, context: u64, place: &Place) -> Self {
         let needs: Memory = memory(file, shape, context, decoders::BATCH);
+        // Earlier texts are put away beside the processor, where the whole model is on a GPU.
+        let needs = if place.measured { needs } else { Memory { earlier: 0, ..needs } };
         let speed = |tokens| place.bytes_per_second / read_for_a_token(file, shape, tokens).max(1) as f64;
         Self {
             quantization: name.to_owned(),
             bits_per_parameter: 8.0 * needs.weights as f64 / shape.parameters.max(1) as f64,
             weights_bytes: needs.weights,
-            context_bytes: needs.context,
+            context_bytes: needs.context.saturating_add(needs.earlier),
             computing_bytes: needs.computing,
             total_bytes: needs.total(),
             fits: needs.total() <= place.memory_bytes,
