@@ -176,6 +176,7 @@ fn order(id: u64, wanted: &Wanted, left: Duration) -> Generate {
         id,
         prompt: wanted.prompt.as_ref().map(|prompt| prompt.prompt),
         text: wanted.text.clone(),
+        behind: None,
         most_tokens: wanted.most_tokens,
         stop: wanted.stop.clone(),
         sampling: wanted.sampling,
