@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::extract::Field;
 use crate::hash::Sha256Hex;
+use crate::hole::Hole;
 use crate::kind::Kind;
+use crate::long::Long;
 use crate::names::{Label, ModelId, TaskName};
 use crate::prediction::Answer;
 use crate::quality::Quality;
@@ -50,6 +52,12 @@ pub struct Task {
     /// When a free text counts as right; of every task of kind `generate`, and of no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<Quality>,
+    /// What becomes of a text that a small model can't look back on as a whole; `None`: the large model answers it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long: Option<Long>,
+    /// What marks the place in every text that the answer belongs in; `None` where texts are asked about as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hole: Option<Hole>,
 }
 
 fn yes() -> bool {
@@ -211,11 +219,15 @@ impl Task {
     }
 
     /// Changes when what can be answered does: the set of labels, their number a row, the out-of-scope label, the fields, the
-    /// quality of texts.
+    /// quality of texts, the hole that they fill.
     /// What a certificate is bound to.
     pub fn labels_hash(&self) -> Sha256Hex {
         if let Some(quality) = &self.quality {
-            return Sha256Hex::of(&serde_json::to_vec(quality).unwrap_or_default());
+            let quality = serde_json::to_vec(quality).unwrap_or_default();
+            return match &self.hole {
+                None => Sha256Hex::of(&quality),
+                Some(hole) => Sha256Hex::of_parts([quality.as_slice(), hole.marker().as_bytes()]),
+            };
         }
         if self.kind == Kind::Extract {
             let fields = self.fields.iter().map(|field| serde_json::to_vec(field).unwrap_or_default());
