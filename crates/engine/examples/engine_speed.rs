@@ -147,6 +147,7 @@ fn generate(id: u64, text: &str, most_tokens: u32) -> Order {
         prompt: None,
         // Another beginning each time, so that nothing of it is remembered.
         text: format!("{id} {text}"),
+        behind: None,
         most_tokens,
         stop: Vec::new(),
         sampling: Sampling::GREEDY,

@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         std::env::args_os().nth(1).map(PathBuf::from).ok_or("usage: tiny_model FILE.gguf > rows.jsonl")?;
     let words: Vec<(&str, Option<usize>)> =
         WORDS.iter().enumerate().map(|(at, word)| (*word, (at < TELLING).then_some(at / 3))).collect();
-    Knowing { labels: &LABELS, words: &words, context: 4_096 }.write(&file)?;
+    Knowing { labels: &LABELS, words: &words, context: 4_096, writes: false }.write(&file)?;
     let mut random = fastrand::Rng::with_seed(0);
     for number in 0..ROWS {
         let label = number % LABELS.len();

@@ -100,6 +100,7 @@ impl<'a> Models<'a> {
                 Some(ModelConfig::Decoder(decoder)) => {
                     let trainer = decoders::trainer(self.workspace, rung, decoder)
                         .map_err(|why| no_decoder(rung, decoder, &why))?;
+                    trainer.check_for(task).map_err(|why| cant_fill(rung, task, &why))?;
                     sources.push(Source::Trained(Arc::new(trainer)));
                 }
                 #[cfg(not(feature = "encoder"))]
@@ -442,6 +443,16 @@ fn can_decode(task: &Task) -> bool {
         Kind::Classify | Kind::Moderate | Kind::Extract | Kind::Generate => true,
         Kind::Answer => false,
     }
+}
+
+fn cant_fill(rung: &ModelId, task: &Task, why: &str) -> Failure {
+    Problem::new(format!("rung `{rung}` can't fill holes: {why}"))
+        .allowed("a model that was taught to, such as Qwen2.5-Coder, StarCoder2 or CodeLlama")
+        .hint(format!(
+            "name its file in [models.{rung}] of sprat.toml, or remove `hole` from tasks/{}.toml",
+            task.name
+        ))
+        .into()
 }
 
 fn no_decoder(rung: &ModelId, decoder: &Decoder, why: &str) -> Failure {

@@ -3,6 +3,7 @@
 mod fields;
 mod quality;
 mod target;
+mod writing;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -19,6 +20,7 @@ use crate::task::{Audit, Capture, InputRule, Last, Match, RETENTION_DAYS, Task};
 use fields::FieldTable;
 use quality::{QualityTable, quality};
 use target::{TargetTable, recall, target};
+use writing::{hole, long};
 
 /// `tasks/NAME.toml`, as typed.
 #[derive(Debug, Deserialize)]
@@ -34,6 +36,8 @@ struct TaskFile {
     out_of_scope: Option<Spanned<String>>,
     #[serde(default)]
     instructions: String,
+    long: Option<Spanned<String>>,
+    hole: Option<Spanned<String>>,
     rungs: Option<Spanned<Vec<Spanned<String>>>>,
     large: Option<Spanned<String>>,
     last: Option<Spanned<String>>,
@@ -145,6 +149,8 @@ pub fn read_task(
         slices_by: slices_by(source, &file.audit)?,
         exact_cache: file.cache.exact.unwrap_or(true),
         quality: quality(source, kind, file.quality.as_ref(), &mut read_file)?,
+        long: long(source, kind, &file)?,
+        hole: hole(source, kind, &file)?,
         // A text may belong to several categories, or to none.
         multi: file.multi || kind == Kind::Moderate,
         fields: fields::fields(source, kind, &file.fields)?,

@@ -9,6 +9,8 @@
 //! | What is a task, once it can't be wrong? | [`task`], [`kind`], [`target`] |
 //! | What is asked and answered? | [`input`], [`prediction`] |
 //! | Is a text good enough beside the right one, and who says so? | [`quality`], [`judge`] |
+//! | What becomes of a text that is too long? | [`long`] |
+//! | Where is the hole in a text? | [`hole`] |
 //! | Which fields are looked for, how is a value written, and where does it stand? | [`extract`] |
 //! | Who may answer, who trains? | [`model`] |
 //! | What is blanked out of a text before it is kept? | [`redact`] |
@@ -25,10 +27,12 @@ pub mod certificate;
 pub mod extract;
 pub mod file;
 pub mod hash;
+pub mod hole;
 pub mod input;
 pub mod judge;
 pub mod key;
 pub mod kind;
+pub mod long;
 pub mod model;
 pub mod money;
 pub mod names;
@@ -49,10 +53,12 @@ pub use certificate::{Binding, Certificate, PromisedRecall, Status};
 pub use extract::{Field, FieldType, Record, WrongRecord};
 pub use file::read_task;
 pub use hash::Sha256Hex;
+pub use hole::{Around, Hole, NotOne};
 pub use input::{Input, LabelledRow};
 pub use judge::{Asked, Grading, Judge, Judgements, Pair, Verdict};
 pub use key::{Allowance, Budget, KeyDigest, KeySecret, Period};
 pub use kind::Kind;
+pub use long::Long;
 pub use model::{
     Attempt, Computed, Context, Embed, Embedded, Fitted, Generate, Model, ModelError, NearRow, Nearest,
     OwnProcess, Told, TrainError, Trainer, Training, Upstream,

@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::extract::Field;
 use crate::hash::Sha256Hex;
+use crate::hole::Hole;
 use crate::input::Input;
 use crate::judge::{Grading, Judgements, Pair};
 use crate::kind::Kind;
+use crate::long::Long;
 use crate::names::{Label, ModelId, TaskName};
 use crate::prediction::Answer;
 use crate::quality::Quality;
@@ -52,6 +54,12 @@ pub struct Task {
     /// When a free text counts as right; of every task of kind `generate`, and of no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<Quality>,
+    /// What becomes of a text that a small model can't look back on as a whole; `None`: the large model answers it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long: Option<Long>,
+    /// What marks the place in every text that the answer belongs in; `None` where texts are asked about as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hole: Option<Hole>,
 }
 
 fn yes() -> bool {
@@ -235,16 +243,17 @@ impl Task {
     }
 
     /// Changes when what can be answered does: the set of labels, their number a row, the out-of-scope label, the fields, the
-    /// quality of texts with what their judge is told.
+    /// quality of texts with what their judge is told, the hole that they fill.
     /// What a certificate is bound to.
     pub fn labels_hash(&self) -> Sha256Hex {
         if let Some(quality) = &self.quality {
             let settings = serde_json::to_vec(quality).unwrap_or_default();
-            return match Grading::of(self) {
-                None => Sha256Hex::of(&settings),
-                Some(Grading { task, .. }) => {
-                    Sha256Hex::of_parts([&settings[..], task.instructions.as_bytes()])
-                }
+            let judge = Grading::of(self).map(|grading| grading.task.instructions.into_bytes());
+            let hole = self.hole.as_ref().map(|hole| hole.marker().as_bytes().to_vec());
+            let parts: Vec<Vec<u8>> = [Some(settings), judge, hole].into_iter().flatten().collect();
+            return match parts.as_slice() {
+                [settings] => Sha256Hex::of(settings),
+                parts => Sha256Hex::of_parts(parts.iter().map(Vec::as_slice)),
             };
         }
         if self.kind == Kind::Extract {

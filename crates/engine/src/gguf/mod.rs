@@ -5,11 +5,13 @@
 //! | What stands in the file? | `read.rs`, `value.rs`, `tensor.rs` |
 //! | Is it a whole language model? | `shape.rs` |
 //! | What does it need in memory? | `memory.rs` |
+//! | Was it taught to fill holes? | `hole.rs` |
 //! | How is such a file written? | `write.rs` |
 //!
 //! The format is described in ggml's `docs/gguf.md`; versions 2 and 3 are the same but for big-endian files, which are
 //! refused.
 
+mod hole;
 mod memory;
 mod read;
 mod shape;
@@ -19,6 +21,7 @@ mod tests;
 mod value;
 pub mod write;
 
+pub use hole::HoleTokens;
 pub use memory::{Memory, memory, read_for_a_token};
 pub use read::{ALIGNMENT, Gguf};
 pub use shape::Shape;

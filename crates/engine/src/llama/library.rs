@@ -237,6 +237,19 @@ impl Library {
         self.is_token(token) && unsafe { sys::llama_vocab_is_eog(self.vocab, token) }
     }
 
+    /// The tokens that llama.cpp itself finds for what stands before, behind and inside a hole; below 0 where it finds none.
+    #[cfg(test)]
+    pub fn hole(&self) -> [Token; 3] {
+        // SAFETY: the vocabulary lives as long as the process.
+        unsafe {
+            [
+                sys::llama_vocab_fim_pre(self.vocab),
+                sys::llama_vocab_fim_suf(self.vocab),
+                sys::llama_vocab_fim_mid(self.vocab),
+            ]
+        }
+    }
+
     /// Whether layers look back through a window that slides. llama.cpp then puts new tokens where one sequence alone
     /// remembers what its window has passed.
     pub fn slides(&self) -> bool {

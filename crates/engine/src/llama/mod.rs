@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::adapter::Adapter;
-use crate::gguf::{Gguf, Shape};
+use crate::gguf::{Gguf, HoleTokens, Shape};
 use crate::protocol::{HELLO, Load, Loaded};
 use crate::work::{Network, Piece, Sequence, Token};
 use library::{Library, Settings};
@@ -47,6 +47,7 @@ pub struct Llama {
     library: Library,
     /// The end that some vocabularies put behind every text, and that no beginning has.
     ends_with: Option<Token>,
+    hole: Option<HoleTokens>,
 }
 
 impl Llama {
@@ -97,7 +98,7 @@ impl Llama {
         let library = Library::load(&wanted.file, &files, settings).map_err(told)?;
         mapped::give_back(&wanted.file, &file, mapped::own_bytes().saturating_sub(before));
         let ends_with = library.ends_with();
-        Ok(Self { library, ends_with })
+        Ok(Self { library, ends_with, hole: HoleTokens::of(&file) })
     }
 }
 
@@ -144,6 +145,10 @@ impl Network for Llama {
 
     fn is_end(&self, token: Token) -> bool {
         self.library.is_end(token)
+    }
+
+    fn hole(&self) -> Option<HoleTokens> {
+        self.hole
     }
 
     fn slides(&self) -> bool {

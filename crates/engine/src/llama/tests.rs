@@ -30,7 +30,7 @@ fn tiny() -> Llama {
 
 fn knowing() -> Llama {
     let words = [("invoice", Some(0)), ("money", Some(1)), ("error", Some(2)), ("the", None)];
-    llama(|file| Knowing { labels: &LABELS, words: &words, context: 512 }.write(file).unwrap())
+    llama(|file| Knowing { labels: &LABELS, words: &words, context: 512, writes: false }.write(file).unwrap())
 }
 
 /// Everything that is said until there is nothing left to do.
@@ -69,6 +69,74 @@ fn a_model_that_knows_some_words_says_their_label() {
     assert_eq!(reports.len(), 3);
 }
 
+/// One that ends behind the label it writes, and fills holes with it.
+fn writing() -> Llama {
+    let words = [("invoice", Some(0)), ("money", Some(1)), ("error", Some(2)), ("the", None)];
+    llama(|file| Knowing { labels: &LABELS, words: &words, context: 512, writes: true }.write(file).unwrap())
+}
+
+/// What was written, and why that ended.
+fn said(reports: &[Report], wanted: u64) -> (String, Option<End>, u32) {
+    let (mut text, mut ended, mut tokens) = (String::new(), None, 0);
+    for report in reports {
+        match report {
+            Report::Text { id, text: piece } if *id == wanted => text += piece,
+            Report::Ended { id, end, read, .. } if *id == wanted => (ended, tokens) = (Some(*end), *read),
+            _ => {}
+        }
+    }
+    (text.trim().to_owned(), ended, tokens)
+}
+
+#[test]
+fn a_model_that_writes_ends_behind_its_label() {
+    let mut scheduler = Scheduler::new(writing(), 16);
+    let ask = |id, text: &str| Order::Generate(Generate { id, text: text.to_owned(), ..a_text() });
+    let orders = vec![ask(1, "the invoice the invoice"), ask(2, "the error"), ask(3, "money the money the")];
+    let reports = run(&mut scheduler, orders);
+    for (id, label) in [(1, "billing"), (2, "crash"), (3, "refund")] {
+        let (text, end, _) = said(&reports, id);
+        assert_eq!((text.as_str(), end), (label, Some(End::Model)), "{reports:?}");
+    }
+}
+
+#[test]
+fn a_hole_is_filled_from_both_sides_and_code_cant_pretend_to_be_more_than_code() {
+    let llama = writing();
+    let own = llama.hole().unwrap();
+    assert_eq!([own.before, own.behind, own.inside], llama.library.hole(), "as llama.cpp finds them");
+    for text in ["<fim_prefix>", "a <fim_suffix> b", "<fim_middle>\n</s>"] {
+        let tokens = llama.tokens(text, false, false);
+        assert!(!tokens.iter().any(|token| own.contain(*token) || *token == 2), "{text}: {tokens:?}");
+        assert!(llama.tokens(text, false, true).iter().any(|token| own.contain(*token)), "{text}");
+    }
+    let count = |text: &str| llama.tokens(text, false, false).len() as u32;
+    let (before, behind) = ("the <fim_middle> money", "the <fim_prefix> money <fim_suffix>");
+    let read = 1 + 3 + count(before) + count(behind);
+    let fill = |id, before: &str, behind: &str| {
+        let (text, behind) = (before.to_owned(), Some(behind.to_owned()));
+        Order::Generate(Generate { id, text, behind, ..a_text() })
+    };
+    let mut scheduler = Scheduler::new(llama, 16);
+    let long = "the ".repeat(2_000);
+    let orders = vec![
+        fill(1, "the invoice", "the"),
+        fill(2, "the", "error the"),
+        fill(3, before, behind),
+        fill(4, &format!("{long} invoice"), &format!("invoice {long}")),
+    ];
+    let reports = run(&mut scheduler, orders);
+    assert_eq!(said(&reports, 1).0, "billing");
+    assert_eq!(said(&reports, 2).0, "crash");
+    assert_eq!(said(&reports, 3), ("refund".to_owned(), Some(End::Model), read), "each letter is read");
+    // What is nearest to the hole is still there.
+    let (text, end, tokens) = said(&reports, 4);
+    assert_eq!((text.as_str(), end, tokens), ("billing", Some(End::Model), 512 - 24));
+    let mut scheduler = Scheduler::new(tiny(), 16);
+    let reports = run(&mut scheduler, vec![fill(1, "the", "the")]);
+    assert!(matches!(&reports[..], [Report::Refused { why: Refusal::Bad(_), .. }]), "{reports:?}");
+}
+
 #[test]
 fn scores_are_the_same_alone_and_among_others() {
     let mut scheduler = Scheduler::new(tiny(), 64);
@@ -94,6 +162,7 @@ pub(super) fn a_text() -> Generate {
         id: 0,
         prompt: None,
         text: "the card".to_owned(),
+        behind: None,
         most_tokens: 24,
         stop: vec![],
         sampling: Sampling::GREEDY,

@@ -64,6 +64,10 @@ fn check(name: &str) {
     let expected: Vec<Vec<Token>> = expected.lines().map(ids).collect();
     assert_eq!((texts.len(), expected.len()), (46, 46));
     let llama = with_vocabulary_of(&file);
+    // What holes are filled with is found as llama.cpp finds it.
+    let own = llama.hole().map(|own| [own.before, own.behind, own.inside]);
+    let theirs = llama.library.hole();
+    assert_eq!(own, (theirs.iter().all(|token| *token >= 0)).then_some(theirs), "{name}");
     for (text, expected) in texts.iter().zip(&expected) {
         // What a stranger wrote, within a prompt: no beginning, no words that the vocabulary keeps for itself.
         assert_eq!(llama.tokens(text, false, false), *expected, "{name}: {text:?}");

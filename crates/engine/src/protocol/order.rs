@@ -79,9 +79,13 @@ pub struct Generate {
     /// text is all there is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<u64>,
-    /// The text. Words that the vocabulary keeps for itself, such as `<|im_end|>`, are read as such only where there is no
-    /// prompt: the text behind one is a stranger's.
+    /// The text. Words that the vocabulary keeps for itself, such as `<|im_end|>`, are read as such only where there is neither a
+    /// prompt nor a hole: such a text is a stranger's.
     pub text: String,
+    /// What stands behind a hole that the answer fills: the text is then what stands before it. Both are read as plain text,
+    /// and where they are too long, what is farthest from the hole is left out. Nothing of it goes on from a prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<String>,
     /// Most tokens of the answer.
     pub most_tokens: u32,
     /// The answer ends before the first of these.

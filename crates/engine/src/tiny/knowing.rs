@@ -17,6 +17,8 @@ pub struct Knowing<'a> {
     pub words: &'a [(&'a str, Option<usize>)],
     /// Tokens it can look back on.
     pub context: u32,
+    /// Whether it writes: it ends behind a label, and was taught to fill holes.
+    pub writes: bool,
 }
 
 /// Numbers in a token's vector: one for being there, one for each label.
@@ -25,6 +27,12 @@ const WIDTH: usize = 32;
 const LOUDNESS: f32 = 400.0;
 /// How decided the model is.
 const DECIDED: f32 = 2.0;
+/// The number of a token's vector that says that a label was just said. No label has it.
+const SAID: usize = WIDTH - 1;
+/// How decided a model that writes is to end there: more than for any label.
+const ENDS: f32 = 20_000.0;
+/// The token that an answer ends with.
+const END: usize = 2;
 
 impl Knowing<'_> {
     /// Writes it into a file.
@@ -37,6 +45,7 @@ impl Knowing<'_> {
         }
         let pieces = self.pieces();
         let entries = vocabulary::of(&pieces, vocabulary::BEFORE_PIECES + pieces.len());
+        let entries = if self.writes { vocabulary::and_around_a_hole(entries) } else { entries };
         let shape = Tiny {
             blocks: 1,
             width: WIDTH as u32,
@@ -47,7 +56,7 @@ impl Knowing<'_> {
             vocabulary: entries.len() as u32,
         };
         let metadata = shape.metadata_with("knows some words", &entries);
-        write(BufWriter::new(File::create(file)?), &metadata, &self.tensors(&pieces))
+        write(BufWriter::new(File::create(file)?), &metadata, &self.tensors(&pieces, entries.len()))
     }
 
     /// Each word, and everything that it begins with: so a word is merged letter by letter.
@@ -68,8 +77,7 @@ impl Knowing<'_> {
         pieces
     }
 
-    fn tensors(&self, pieces: &[String]) -> Vec<Stored> {
-        let vocabulary = vocabulary::BEFORE_PIECES + pieces.len();
+    fn tensors(&self, pieces: &[String], vocabulary: usize) -> Vec<Stored> {
         let row = |word: &str| {
             let place = pieces.iter().position(|piece| piece.strip_prefix('▁') == Some(word));
             place.map(|place| (vocabulary::BEFORE_PIECES + place) * WIDTH)
@@ -85,7 +93,13 @@ impl Knowing<'_> {
         for (label, word) in self.labels.iter().enumerate() {
             if let Some(row) = row(word) {
                 says[row + 1 + label] = DECIDED;
+                if self.writes {
+                    said[row + SAID] = 1.0;
+                }
             }
+        }
+        if self.writes {
+            says[END * WIDTH + SAID] = ENDS;
         }
         let nothing = vec![0.0; WIDTH * WIDTH];
         let each_as = |number: f32| {
@@ -93,13 +107,16 @@ impl Knowing<'_> {
             (0..WIDTH).for_each(|place| square[place * WIDTH + place] = number);
             square
         };
+        // What was just said is the last token's affair, and not of what was read before.
+        let mut handed_on = each_as(1.0);
+        handed_on[SAID * WIDTH + SAID] = 0.0;
         let (ones, width) = ([1.0; WIDTH], WIDTH as u64);
         let mut tensors = vec![Stored::f32("token_embd.weight", &[width, vocabulary as u64], &said)];
         // Keys and queries that are all alike look at everything alike; what is there is handed on.
         for (name, numbers) in [
             ("attn_q", &nothing),
             ("attn_k", &nothing),
-            ("attn_v", &each_as(1.0)),
+            ("attn_v", &handed_on),
             ("attn_output", &each_as(LOUDNESS / WIDTH as f32)),
             ("ffn_gate", &nothing),
             ("ffn_up", &nothing),

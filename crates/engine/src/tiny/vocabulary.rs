@@ -32,6 +32,15 @@ pub fn of(pieces: &[impl AsRef<str>], count: usize) -> Vec<Entry> {
     entries
 }
 
+/// The tokens that a model is taught to fill holes with, as StarCoder's family calls them.
+pub const AROUND_A_HOLE: [&str; 3] = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>"];
+
+/// The same vocabulary, and those behind it.
+pub fn and_around_a_hole(mut entries: Vec<Entry>) -> Vec<Entry> {
+    entries.extend(AROUND_A_HOLE.map(|text| Entry { text: text.to_owned(), score: 0.0, kind: 3 }));
+    entries
+}
+
 /// What a file says of its vocabulary.
 pub fn metadata(entries: &[Entry]) -> Vec<(String, Value)> {
     let column = |of: &dyn Fn(&Entry) -> Value| Value::List(entries.iter().map(of).collect());

@@ -9,6 +9,7 @@
 //! | What did an earlier text begin with, too? | `earlier.rs` |
 //! | How well does each label fit? | `score.rs` |
 //! | What follows a text? | `generate.rs`, `sample.rs`, `speech.rs` |
+//! | What is read before a hole is filled? | `fill.rs` |
 //! | What keeps an answer to its schema? | `constrain.rs` |
 //! | How do orders come in, and reports go out? | `serve.rs` |
 //!
@@ -16,6 +17,7 @@
 
 mod constrain;
 mod earlier;
+mod fill;
 mod generate;
 mod network;
 mod prompt;

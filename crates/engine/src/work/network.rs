@@ -1,5 +1,7 @@
 //! What must a network be able to do?
 
+use crate::gguf::HoleTokens;
+
 /// A token, by its number in the vocabulary.
 pub type Token = i32;
 
@@ -53,6 +55,11 @@ pub trait Network {
 
     /// Whether the model says with it that it has ended.
     fn is_end(&self, token: Token) -> bool;
+
+    /// The tokens that it was taught to fill holes with; `None` where it was not.
+    fn hole(&self) -> Option<HoleTokens> {
+        None
+    }
 
     /// Whether layers look back through a window that slides: of a beginning, what lies before the window may be gone, so
     /// that only all of what a sequence remembers can be gone on from.

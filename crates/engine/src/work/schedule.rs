@@ -11,6 +11,7 @@ use room::Kept;
 
 use super::constrain::{Constraints, Grammar};
 use super::earlier;
+use super::fill::{around, no_prompt_around_a_hole};
 use super::generate::{Start, Writing};
 use super::network::{Network, Piece, Sequence, Token};
 use super::prompt::{Prepared, check_adapter};
@@ -305,18 +306,25 @@ impl<N: Network> Scheduler<N> {
         if let Err(why) = check_adapter(adapter, &self.network) {
             return Ok(Begun::Refused(why));
         }
-        let text = match &prompt {
-            Some((_, prompt)) => {
+        let limit = self.network.room().min(self.network.reach());
+        let text = match (&prompt, &order.behind) {
+            (Some(_), Some(_)) => return Ok(Begun::Refused(no_prompt_around_a_hole())),
+            (Some((_, prompt)), None) => {
                 [self.network.tokens(&order.text, false, false), prompt.after.clone()].concat()
             }
-            None => self.network.tokens(&order.text, true, true),
+            (None, Some(behind)) => {
+                match around(&order.text, behind, order.most_tokens, limit, &self.network) {
+                    Ok(text) => text,
+                    Err(why) => return Ok(Begun::Refused(why)),
+                }
+            }
+            (None, None) => self.network.tokens(&order.text, true, true),
         };
         if text.is_empty() {
             let why = "an empty text has nothing that could follow it";
             return Ok(Begun::Refused(Refusal::Bad(why.to_owned())));
         }
         let before = prompt.as_ref().map_or(0, |(_, prompt)| prompt.before.len());
-        let limit = self.network.room().min(self.network.reach());
         if before + text.len() >= limit {
             let (tokens, room) = ((before + text.len()) as u64, limit as u64 - 1);
             return Ok(Begun::Refused(Refusal::TooLong { tokens, room }));

@@ -1,6 +1,7 @@
 mod bad;
 mod constrained;
 mod earlier;
+mod fill;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use super::prompt::Prepared;
 use super::sample::{Outlook, draw, log_sum};
 use super::speech::Speech;
 use super::*;
+use crate::gguf::HoleTokens;
 use crate::protocol::{End, Generate, Order, Prompt, Refusal, Report, Sampling, Score, Written};
 
 /// What the reckoning network ends with.
@@ -27,12 +29,14 @@ struct Reckoning {
     adapters: HashMap<Sequence, Option<u32>>,
     adapted: Vec<Option<u32>>,
     slides: bool,
+    hole: Option<HoleTokens>,
 }
 
 impl Reckoning {
     fn new(room: usize, batch: usize) -> Self {
         let (memory, batches) = (HashMap::new(), Vec::new());
-        Self { room, batch, memory, batches, adapters: HashMap::new(), adapted: Vec::new(), slides: false }
+        let (adapters, adapted) = (HashMap::new(), Vec::new());
+        Self { room, batch, memory, batches, adapters, adapted, slides: false, hole: None }
     }
 
     fn logits(before: &[Token]) -> Vec<f32> {
@@ -91,6 +95,10 @@ impl Network for Reckoning {
 
     fn is_end(&self, token: Token) -> bool {
         token == END
+    }
+
+    fn hole(&self) -> Option<HoleTokens> {
+        self.hole
     }
 
     fn slides(&self) -> bool {
@@ -195,6 +203,7 @@ fn generate(id: u64, text: &str, most_tokens: u32) -> Generate {
         id,
         prompt: None,
         text: text.to_owned(),
+        behind: None,
         most_tokens,
         stop: vec![],
         sampling: Sampling { temperature: 1.0, top_p: 1.0, seed: id },

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sprat_task::extract::Mark;
 use sprat_task::problem::list;
-use sprat_task::{Answer, Kind, Label, LabelledRow, Problem, Provenance, Task};
+use sprat_task::{Answer, Hole, Kind, Label, LabelledRow, NotOne, Problem, Provenance, Task};
 use sprat_wire::time;
 
 use super::columns::Role;
@@ -75,6 +75,9 @@ pub fn row_of(
         row.time_unix_ms = time_of(&value).map_err(|problem| placed(Role::Time, problem))?;
     }
     let Some(task) = task else { return Ok(Row { row, foreign_large: false }) };
+    if let Some(hole) = &task.hole {
+        hole.around(&row.input.text).map_err(|wrong| placed(Role::Text, not_one(hole, wrong)))?;
+    }
     if let Some(value) = cells.take(Role::Weight) {
         row.weight = weight_of(&value).map_err(|problem| placed(Role::Weight, problem))?;
     }
@@ -100,6 +103,19 @@ pub fn row_of(
         };
     }
     Ok(Row { row, foreign_large })
+}
+
+/// A text whose hole can't be filled.
+fn not_one(hole: &Hole, NotOne { times, before }: NotOne) -> Problem {
+    let problem = match times {
+        0 => Problem::new(format!("the text has no `{hole}`, and this task fills that hole"))
+            .hint(format!("write {hole} where the label was taken out")),
+        times => Problem::new(format!(
+            "`{hole}` stands in the text {times} times, the second time behind {before} characters"
+        ))
+        .hint(format!("keep the {hole} that the label belongs in, and write what belongs in the others")),
+    };
+    problem.allowed(format!("`{hole}` once in every text"))
 }
 
 /// An answer as a cell has it; `None` where the cell is empty (for `multi` tasks an empty cell is the answer

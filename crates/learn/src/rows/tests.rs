@@ -506,3 +506,21 @@ fn a_truncated_or_damaged_parquet_file_is_told() {
          hint: name the right one with --text-column NAME",
     );
 }
+
+#[test]
+fn a_text_whose_hole_cant_be_filled_is_a_fault_with_its_place() {
+    let task = task_of("kind = \"generate\"\nhole = \"<HOLE>\"\n[quality]\nmetric = \"exact\"\n");
+    let read = |bytes: &str| {
+        let file = written("a.csv", bytes);
+        let folder = format!("{}/", file.path.parent().expect("a folder").display());
+        let read = file.read(&task, &ReadOptions::default());
+        read.map(|set| set.rows.len()).map_err(|problem| problem.to_string().replace(&folder, ""))
+    };
+    assert_eq!(read("text,label\nf(<HOLE>),x\n"), Ok(1));
+    let told = "error: the text has no `<HOLE>`, and this task fills that hole\n  --> a.csv:2:3\n  allowed: `<HOLE>` once in every \
+                text\nhint: write <HOLE> where the label was taken out";
+    assert_eq!(read("label,text\nx,f(x)\n"), Err(told.to_owned()));
+    let told = "error: `<HOLE>` stands in the text 2 times, the second time behind 6 characters\n  --> a.csv:2:1\n  allowed: `<HOLE>` \
+                once in every text\nhint: keep the <HOLE> that the label belongs in, and write what belongs in the others";
+    assert_eq!(read("text,label\n<HOLE><HOLE>,x\n"), Err(told.to_owned()));
+}

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use sprat_engine::protocol::Prompt;
 use sprat_task::{Label, Sha256Hex};
 
-use super::text::Example;
+use super::text::Texts;
 
 /// Raised whenever the layout or the meaning of a number changes.
 pub const VERSION: u32 = 2;
@@ -70,14 +70,7 @@ pub enum Answers {
         most_tokens: u32,
     },
     /// A text that it writes.
-    Text {
-        /// What ends a text, beside the model itself.
-        stop: Vec<String>,
-        /// Most tokens of a text.
-        most_tokens: u32,
-        /// The rows of which those nearest to each text are shown with it.
-        pool: Vec<Example>,
-    },
+    Text(Texts),
 }
 
 /// A model's file.
@@ -186,7 +179,7 @@ impl Learned {
                     return Err(broken("labels and numbers don't fit together"));
                 }
             }
-            Answers::Text { .. } => {}
+            Answers::Text(_) => {}
             Answers::Labels { labels, calibration, .. } => {
                 let count = labels.len();
                 let fits =
@@ -204,5 +197,21 @@ impl Learned {
             }
         }
         Ok(learned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rung_that_was_made_before_texts_had_pieces_or_holes_is_what_it_was() {
+        let before =
+            r#"{"text":{"stop":["\n\nText:\n"],"most_tokens":40,"pool":[{"text":"one","answer":"eins"}]}}"#;
+        let answers: Answers = serde_json::from_str(before).unwrap();
+        assert_eq!(serde_json::to_string(&answers).unwrap(), before);
+        let Answers::Text(texts) = answers else { panic!("{before}") };
+        // What its head reads, and what its certificate is bound to.
+        assert_eq!((texts.feature_names().len(), texts.scorer_version()), (16, 1));
     }
 }

@@ -17,6 +17,8 @@ pub struct Wanted {
     pub prompt: Option<Prompt>,
     /// The text that the answer follows.
     pub text: String,
+    /// What stands behind the answer, where that fills a hole: without a prompt.
+    pub behind: Option<String>,
     /// Most tokens of the answer.
     pub most_tokens: u32,
     /// The answer ends before the first of these.
@@ -37,6 +39,7 @@ impl Default for Wanted {
         Self {
             prompt: None,
             text: String::new(),
+            behind: None,
             most_tokens: 256,
             stop: Vec::new(),
             sampling: Sampling::GREEDY,
@@ -76,6 +79,31 @@ pub struct Answered {
     pub written: Vec<Written>,
 }
 
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Unanswered {
+    /// The text is longer than the model can look back on; a part of it may not be.
+    TooLong {
+        /// Tokens it has, with what stands around it.
+        tokens: u64,
+        /// Tokens there is room for.
+        room: u64,
+    },
+    /// Something else.
+    Failed(ModelError),
+}
+
+impl From<Unanswered> for ModelError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::TooLong { tokens, room } => {
+                Self::Refused(Refusal::TooLong { tokens, room }.to_string())
+            }
+            Unanswered::Failed(error) => error,
+        }
+    }
+}
+
 impl Engine {
     /// Asks what follows a text. Pieces come as they are written; dropping the stream ends the work.
     ///
@@ -90,7 +118,9 @@ impl Engine {
         let left = cx.left(Instant::now()).ok_or(ModelError::Timeout)?;
         let (send, said) = mpsc::unbounded();
         // Nobody listens any more where the stream was dropped a moment ago.
-        let asked = self.say(wanted, left, move |said| drop(send.unbounded_send(said)))?;
+        let asked = self.say(wanted, left, move |said| {
+            drop(send.unbounded_send(said.map_err(ModelError::from)));
+        })?;
         // The order is withdrawn when the stream is dropped.
         Ok(said.map(move |said| (&asked, said).1).boxed())
     }
@@ -100,14 +130,26 @@ impl Engine {
     /// # Errors
     /// As [`generate`](Self::generate).
     pub async fn generate_all(&self, cx: &Context, wanted: Wanted) -> Result<Answered, ModelError> {
-        let left = cx.left(Instant::now()).ok_or(ModelError::Timeout)?;
+        Ok(self.answer(cx, wanted).await?)
+    }
+
+    /// The same, and where the text is too long, by how much.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate).
+    pub async fn answer(&self, cx: &Context, wanted: Wanted) -> Result<Answered, Unanswered> {
+        let left = cx.left(Instant::now()).ok_or(Unanswered::Failed(ModelError::Timeout))?;
         let (send, answer) = oneshot::channel();
         // Nobody listens any more where it was cancelled a moment ago.
-        let asked = self.ask_all(wanted, left, Box::new(move |answer| drop(send.send(answer))))?;
+        let asked = self.ask_all(wanted, left, Box::new(move |answer| drop(send.send(answer))));
+        let asked = asked.map_err(Unanswered::Failed)?;
+        let failed = |error| Err(Unanswered::Failed(error));
         let heard = tokio::select! {
-            heard = answer => heard.unwrap_or(Err(ModelError::Unavailable("its engine is gone".to_owned()))),
-            () = tokio::time::sleep(left) => Err(ModelError::Timeout),
-            () = cx.cancel.cancelled() => Err(ModelError::Cancelled),
+            heard = answer => {
+                heard.unwrap_or_else(|_| failed(ModelError::Unavailable("its engine is gone".to_owned())))
+            }
+            () = tokio::time::sleep(left) => failed(ModelError::Timeout),
+            () = cx.cancel.cancelled() => failed(ModelError::Cancelled),
         };
         drop(asked);
         heard
@@ -122,7 +164,7 @@ impl Engine {
         &self,
         wanted: Wanted,
         within: Duration,
-        hear: Box<dyn FnOnce(Result<Answered, ModelError>) + Send>,
+        hear: Box<dyn FnOnce(Result<Answered, Unanswered>) + Send>,
     ) -> Result<Asked, ModelError> {
         let (mut hear, mut all) = (Some(hear), String::new());
         self.say(wanted, within, move |said| {
@@ -143,7 +185,7 @@ impl Engine {
         &self,
         wanted: Wanted,
         within: Duration,
-        mut say: impl FnMut(Result<Said, ModelError>) + Send + 'static,
+        mut say: impl FnMut(Result<Said, Unanswered>) + Send + 'static,
     ) -> Result<Asked, ModelError> {
         let number = wanted.prompt.as_ref().map(|prompt| prompt.prompt);
         self.order(
@@ -156,15 +198,19 @@ impl Engine {
                         Ok(Said::Ended { end, read, written })
                     }
                     Heard::Report(Report::Refused { why, .. }) => {
-                        match number.and_then(prompt_refused).unwrap_or(why) {
-                            why @ Refusal::TooLong { .. } => Err(ModelError::Refused(why.to_string())),
-                            why => Err(refused(why)),
-                        }
+                        Err(match (number.and_then(prompt_refused), why) {
+                            // Where the prompt itself is too long, no text is short enough.
+                            (Some(why @ Refusal::TooLong { .. }), _) => {
+                                Unanswered::Failed(ModelError::Refused(why.to_string()))
+                            }
+                            (None, Refusal::TooLong { tokens, room }) => Unanswered::TooLong { tokens, room },
+                            (prompts, own) => Unanswered::Failed(refused(prompts.unwrap_or(own))),
+                        })
                     }
-                    Heard::Report(other) => {
-                        Err(ModelError::Failed(format!("its engine answered something else: {other:?}")))
-                    }
-                    Heard::Gone(error) => Err(error),
+                    Heard::Report(other) => Err(Unanswered::Failed(ModelError::Failed(format!(
+                        "its engine answered something else: {other:?}"
+                    )))),
+                    Heard::Gone(error) => Err(Unanswered::Failed(error)),
                 });
             }),
         )
@@ -176,6 +222,7 @@ fn order(id: u64, wanted: &Wanted, left: Duration) -> Generate {
         id,
         prompt: wanted.prompt.as_ref().map(|prompt| prompt.prompt),
         text: wanted.text.clone(),
+        behind: wanted.behind.clone(),
         most_tokens: wanted.most_tokens,
         stop: wanted.stop.clone(),
         sampling: wanted.sampling,

@@ -8,6 +8,8 @@
 //! | What is it told? | `prompt.rs` |
 //! | What does it answer, with which signs of being sure? | `answer.rs`, `several.rs`, `record.rs`, `text.rs`, `rung.rs` |
 //! | What follows a text, piece by piece? | `generate.rs` |
+//! | How is a text answered that is too long, and where is it cut? | `long.rs`, `cut.rs` |
+//! | How is each of many rows asked about? | `survey.rs` |
 //! | How does one hold conversations in OpenAI's protocol? | [`chat`] |
 //! | Which engines run, and is there memory for another? | `engines.rs` |
 //! | Is an engine up, down or resting, and how often did it crash? | `engine.rs` |
@@ -20,10 +22,12 @@ mod answer;
 mod artifact;
 mod bandwidth;
 pub mod chat;
+mod cut;
 mod engine;
 mod engines;
 mod gate;
 mod generate;
+mod long;
 mod once;
 mod process;
 mod prompt;
@@ -32,6 +36,7 @@ mod rung;
 mod settings;
 mod several;
 mod speed;
+mod survey;
 #[cfg(all(test, unix))]
 mod tests;
 mod text;

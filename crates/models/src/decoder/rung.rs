@@ -6,21 +6,24 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::stream;
+use futures::stream::{self, FuturesUnordered};
 use sprat_engine::protocol::Scored;
 use sprat_task::{
     Attempt, Context, Input, Kind, Label, Model, ModelError, ModelId, OwnProcess, Prediction, Sha256Hex, Task,
 };
+use tokio::sync::Semaphore;
 
 use super::answer::answer;
 use super::artifact::{Answers, Learned};
 use super::engine::Engine;
+use super::long::{Course, Next, Question, Whole};
 use super::prompt::{one_line, read_by};
 use super::settings::Settings;
+use super::text::Texts;
 use super::{answer as label, record, several, text};
 use crate::retrieval::NeighbourIndex;
 
-/// Texts of one caller that the engine has at a time: enough to fill its batches.
+/// Texts, or pieces of them, of one caller that the engine has at a time: enough to fill its batches.
 const AT_ONCE: usize = 32;
 
 /// A decoder that answers under a declared name.
@@ -28,8 +31,8 @@ pub struct DecoderRung {
     id: ModelId,
     engine: Arc<Engine>,
     learned: Learned,
-    /// The rows that may be shown, where it writes texts.
-    index: Option<NeighbourIndex>,
+    /// The rows that may be shown; none where it doesn't write texts.
+    index: NeighbourIndex,
 }
 
 impl DecoderRung {
@@ -53,8 +56,8 @@ impl DecoderRung {
         // Where the adapter stands among those of its base is the workspace's affair of today.
         learned.prompt = read_by(settings.adapter, learned.prompt);
         let index = match &learned.answers {
-            Answers::Text { pool, .. } => Some(text::index(pool)),
-            Answers::Label { .. } | Answers::Labels { .. } | Answers::Record { .. } => None,
+            Answers::Text(texts) => text::index(&texts.pool),
+            Answers::Label { .. } | Answers::Labels { .. } | Answers::Record { .. } => text::index(&[]),
         };
         Ok(Self { id, engine, learned, index })
     }
@@ -68,17 +71,18 @@ impl DecoderRung {
             Answers::Label { labels, .. } => *labels == task.labels && !task.multi,
             Answers::Labels { labels, .. } => *labels == task.labels && task.multi,
             Answers::Record { fields, .. } => *fields == fields_of(task),
-            Answers::Text { .. } => task.kind == Kind::Generate,
+            Answers::Text(texts) => task.kind == Kind::Generate && texts.are_of(task),
         };
         match is_same {
             true => Ok(()),
-            false => {
-                Err("it was told of other labels or fields than the task has now; learn again".to_owned())
-            }
+            false => Err(
+                "it was told of other labels, fields, holes or long texts than the task has now; learn again"
+                    .to_owned(),
+            ),
         }
     }
 
-    async fn attempt(&self, cx: &Context, task: &Task, text: &str) -> Attempt {
+    async fn attempt(&self, cx: &Context, task: &Task, text: &str, turns: Arc<Semaphore>) -> Attempt {
         let start = Instant::now();
         let said = match &self.learned.answers {
             Answers::Label { labels, means } => self.choose(cx, labels, means, text).await,
@@ -94,19 +98,43 @@ impl DecoderRung {
                 let answered = self.engine.generate_all(cx, wanted).await;
                 answered.and_then(|answered| record::prediction(task, text, &answered))
             }
-            Answers::Text { stop, most_tokens, pool } => {
-                let shown = match &self.index {
-                    Some(index) => text::with_examples(text, pool, index, |_| true),
-                    None => text.to_owned(),
-                };
-                let wanted = text::wanted(&self.learned.prompt, stop, *most_tokens, shown);
-                let answered = self.engine.generate_all(cx, wanted).await;
-                answered.and_then(|answered| text::prediction(&answered))
+            Answers::Text(texts) => {
+                self.write(cx, texts, text, &turns).await.map(|whole| texts.prediction(&whole))
             }
         };
         match said {
             Ok(prediction) => Attempt::free(prediction, start.elapsed()),
             Err(error) => Attempt { latency: start.elapsed(), ..Attempt::failed(error) },
+        }
+    }
+
+    /// All that is written about a text. Each question takes one of the `turns`.
+    async fn write(
+        &self,
+        cx: &Context,
+        texts: &Texts,
+        text: &str,
+        turns: &Semaphore,
+    ) -> Result<Whole, ModelError> {
+        let prompt = &self.learned.prompt;
+        let (mut course, mut next) =
+            Course::begin(texts.way(prompt), text, |piece| texts.asked(prompt, piece, &self.index, |_| true));
+        // Where one piece has no answer, the others are dropped with this, and no longer written.
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            match next {
+                Next::Done(result) => return result,
+                Next::Ask(questions) => {
+                    under_way.extend(questions.into_iter().map(|Question { number, wanted }| async move {
+                        let _turn = turns.acquire().await;
+                        (number, self.engine.answer(cx, wanted).await)
+                    }))
+                }
+            }
+            let Some((number, answer)) = under_way.next().await else {
+                return Err(ModelError::Failed("nothing is asked about a text without an answer".to_owned()));
+            };
+            next = course.hear(number, answer);
         }
     }
 
@@ -146,26 +174,26 @@ impl Model for DecoderRung {
         task: &'a Task,
         inputs: &'a [Input],
     ) -> BoxFuture<'a, Vec<Attempt>> {
-        let attempts =
-            stream::iter(inputs).map(|input| self.attempt(cx, task, &input.text)).buffered(AT_ONCE);
-        Box::pin(attempts.collect())
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        let attempt = move |input: &'a Input| self.attempt(cx, task, &input.text, turns.clone());
+        Box::pin(stream::iter(inputs).map(attempt).buffered(AT_ONCE).collect())
     }
 
     fn feature_names(&self) -> &'static [&'static str] {
-        match self.learned.answers {
+        match &self.learned.answers {
             Answers::Label { .. } => &label::FEATURES,
             Answers::Labels { .. } => &several::FEATURES,
             Answers::Record { .. } => &record::FEATURES,
-            Answers::Text { .. } => &text::FEATURES,
+            Answers::Text(texts) => texts.feature_names(),
         }
     }
 
     fn scorer_version(&self) -> u32 {
-        match self.learned.answers {
+        match &self.learned.answers {
             Answers::Label { .. } => label::SCORER_VERSION,
             Answers::Labels { .. } => several::SCORER_VERSION,
             Answers::Record { .. } => record::SCORER_VERSION,
-            Answers::Text { .. } => text::SCORER_VERSION,
+            Answers::Text(texts) => texts.scorer_version(),
         }
     }
 

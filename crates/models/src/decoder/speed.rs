@@ -82,6 +82,7 @@ fn write(
         id,
         prompt: None,
         text: TEXT.to_owned(),
+        behind: None,
         most_tokens,
         stop: Vec::new(),
         sampling,

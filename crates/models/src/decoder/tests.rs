@@ -90,6 +90,16 @@ fn writes(order: &Generate, say: &mut dyn FnMut(&Report)) {
         let why = Refusal::TooLong { tokens: 9_000, room: 512 };
         return say(&Report::Refused { id, why });
     }
+    // A token is two bytes, and of what begins with `~` it reads so many.
+    let own = text.rsplit("Text:\n").next().unwrap_or_default();
+    let tokens = text.len().div_ceil(2) as u64;
+    if own.starts_with('~') && tokens > READS {
+        let why = Refusal::TooLong { tokens, room: READS };
+        return say(&Report::Refused { id, why });
+    }
+    if own.contains("silence") {
+        return;
+    }
     if matches!(&order.constraint, Some(Constraint::JsonSchema(schema)) if schema.contains("impossible")) {
         return say(&Report::Refused { id, why: Refusal::Bad("the schema can't be met".to_owned()) });
     }
@@ -98,6 +108,9 @@ fn writes(order: &Generate, say: &mut dyn FnMut(&Report)) {
             ["{\"name\": \"weather\", ", "\"arguments\": {\"city\": \"Bern\"}}"].map(str::to_owned).to_vec()
         }
         Some(Constraint::JsonSchema(schema)) if schema.contains("guests") => written_record(text),
+        None if order.behind.is_some() => vec![filled(text, order.behind.as_deref().unwrap_or_default())],
+        None if own.starts_with("~~") => vec![first_words(own)],
+        None if own.starts_with('~') => vec![own.to_uppercase()],
         None if text.contains("twice") => {
             ["<tool_call>{\"name\": \"weather\"}</tool_call>"; 2].map(str::to_owned).to_vec()
         }
@@ -115,7 +128,7 @@ fn writes(order: &Generate, say: &mut dyn FnMut(&Report)) {
         let shown = |text: &str| if order.likeliest > 0 { text.as_bytes().to_vec() } else { Vec::new() };
         written.push(Written {
             bytes: piece.len() as u32,
-            log_probability: -0.5,
+            log_probability: if own.contains("doubtful") { -3.0 } else { -0.5 },
             margin: 1.0,
             text: shown(&piece),
             likeliest: (0..order.likeliest).map(|_| (shown("x"), -1.0)).collect(),
@@ -131,6 +144,21 @@ fn writes(order: &Generate, say: &mut dyn FnMut(&Report)) {
     let is_cut = order.most_tokens < 4 || text.ends_with("endless");
     let end = if is_cut { End::MostTokens } else { End::Model };
     say(&Report::Ended { id, end, read: text.split_whitespace().count() as u32, written });
+}
+
+/// What the engine reads of a text that begins with `~`, in tokens.
+const READS: u64 = 250;
+
+/// What it fills a hole with: what stands next to it on both sides.
+fn filled(before: &str, behind: &str) -> String {
+    let (last, next) = (before.split(' ').next_back(), behind.split(' ').next());
+    format!("{} {}", last.unwrap_or_default(), next.unwrap_or_default())
+}
+
+/// Of each line that begins with `~~`, the word behind that.
+fn first_words(text: &str) -> String {
+    let words = text.lines().filter_map(|line| line.split_whitespace().nth(1));
+    format!("~~ {}", words.collect::<Vec<_>>().join(" "))
 }
 
 /// The record of a text such as `a table in Bern for 3`; half of it where the text says so.
@@ -741,4 +769,181 @@ async fn a_decoder_says_yes_or_no_to_each_of_several_labels() {
     let said = opened.predict(&context(Duration::from_secs(60)), &task, &inputs).await;
     let answers = said.iter().map(|attempt| attempt.prediction().unwrap().answer.to_line());
     assert_eq!(answers.collect::<Vec<_>>(), ["spam", ""]);
+}
+
+fn generates(more: &str) -> Task {
+    let text = format!("kind = \"generate\"\n{more}\n[quality]\nmetric = \"exact\"\n");
+    read_task("texts", &Source::new("texts.toml", text), |_| Err(String::new())).expect("a valid task")
+}
+
+/// Rows that are asked about, and none of them shown.
+fn unshown(pairs: &[(String, String)]) -> Vec<LabelledRow> {
+    let row = |(text, right): &(String, String)| LabelledRow {
+        captured: true,
+        ..LabelledRow::gold(text.clone(), Answer::Text(right.clone()))
+    };
+    pairs.iter().map(row).collect()
+}
+
+fn fit_texts(
+    trainer: &DecoderTrainer,
+    task: &Task,
+    rows: &[LabelledRow],
+    folder: &Path,
+) -> Result<sprat_task::Fitted, sprat_task::TrainError> {
+    let training =
+        Training { seed: 1, threads: 1, kept: None, progress: &|_| std::ops::ControlFlow::Continue(()) };
+    trainer.fit(&training, task, rows, &vec![0; rows.len()], folder)
+}
+
+/// So many lines of forty bytes or so.
+fn lines(count: usize, more: &str) -> String {
+    (0..count)
+        .map(|line| format!("~ line {line} has some words in it{more}\n"))
+        .collect::<String>()
+        .trim()
+        .to_owned()
+}
+
+#[tokio::test]
+async fn a_long_text_is_answered_in_pieces_in_learning_as_in_serving() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tiny.gguf");
+    Tiny::SMALLEST.write(&file, 1).unwrap();
+    let task = generates("long = \"join\"");
+    let mut pairs: Vec<(String, String)> =
+        (1..14).map(|count| (lines(count, ""), lines(count, "").to_uppercase())).collect();
+    let doubtful = lines(12, "").replace("line 7", "a doubtful line 7");
+    pairs.push((doubtful.clone(), doubtful.to_uppercase()));
+    let rows = unshown(&pairs);
+    let trainer = trainer(&file);
+    let fitted = fit_texts(&trainer, &task, &rows, folder.path()).unwrap();
+    assert_eq!((fitted.model.feature_names().len(), fitted.model.scorer_version()), (20, 2));
+    let predictions: Vec<_> =
+        fitted.out_of_fold.iter().map(|attempt| attempt.as_ref().unwrap().prediction()).collect();
+    for (row, prediction) in rows.iter().zip(&predictions) {
+        assert_eq!(prediction.map(|said| &said.answer), row.target());
+    }
+    let answers = |place: usize| predictions[place].unwrap().features.0[16].exp().round() as usize;
+    assert_eq!(answers(0), 1, "a short text is asked about once");
+    assert_eq!(answers(12), 2, "of thirteen lines an answer would have no room");
+    // One bad piece is seen in the features of all.
+    let least_mean = |place: usize| predictions[place].unwrap().features.0[17];
+    assert!(least_mean(13) < -1.0 && least_mean(12) > -0.5, "{} {}", least_mean(13), least_mean(12));
+    // What is served says the same of the same rows, many of them at once.
+    let opened = trainer.open(&task, &folder.path().join(&fitted.file)).unwrap();
+    let inputs: Vec<Input> = rows.iter().map(|row| row.input.clone()).collect();
+    let said = opened.predict(&context(Duration::from_secs(60)), &task, &inputs).await;
+    for (said, learned) in said.iter().zip(&fitted.out_of_fold) {
+        assert_eq!(said.result, learned.as_ref().unwrap().result);
+    }
+    let longer = Input::new(lines(200, ""));
+    let why = opened.predict(&context(Duration::from_secs(60)), &task, &[longer]).await.remove(0).result;
+    assert!(matches!(&why, Err(ModelError::Refused(why)) if why.contains("16 pieces")), "{why:?}");
+    // A rung that was made for another way with long texts is learned again.
+    for other in [generates(""), generates("long = \"again\"")] {
+        let error = trainer.open(&other, &folder.path().join(&fitted.file)).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("learn again"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_of_pieces_is_asked_about_again_where_the_task_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tiny.gguf");
+    Tiny::SMALLEST.write(&file, 1).unwrap();
+    let task = generates("long = \"again\"");
+    let story = |lines: usize| {
+        let line = |line: usize| format!("~~ word{} and what else there is to be said\n", line % 3);
+        (0..lines).map(line).collect::<String>().trim().to_owned()
+    };
+    let pairs: Vec<(String, String)> =
+        (1..7).map(|lines| (story(lines), first_words(&story(lines)))).collect();
+    let trainer = trainer(&file);
+    let fitted = fit_texts(&trainer, &task, &unshown(&pairs), folder.path()).unwrap();
+    let input = Input::new(story(12));
+    let said = fitted.model.predict(&context(Duration::from_secs(60)), &task, &[input]).await;
+    let prediction = said[0].prediction().unwrap_or_else(|| panic!("{said:?}"));
+    let Answer::Text(text) = &prediction.answer else { panic!("{prediction:?}") };
+    // Each piece begins with one of three words, and so does what was said of it.
+    assert!(!text.contains('\n') && text.starts_with("~~ word0 "), "{text}");
+    let answers = prediction.features.0[16].exp().round() as usize;
+    assert_eq!(answers, text.split_whitespace().count(), "each piece, and all of them once more: {text}");
+}
+
+#[tokio::test]
+async fn a_piece_that_has_no_answer_leaves_none_and_the_deadline_holds_for_all_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tiny.gguf");
+    Tiny::SMALLEST.write(&file, 1).unwrap();
+    let task = generates("long = \"join\"");
+    let pairs: Vec<(String, String)> =
+        (1..9).map(|count| (lines(count, ""), lines(count, "").to_uppercase())).collect();
+    let fitted = fit_texts(&trainer(&file), &task, &unshown(&pairs), folder.path()).unwrap();
+    let ask = async |text: String, cx: &Context| {
+        fitted.model.predict(cx, &task, &[Input::new(text)]).await.remove(0).result
+    };
+    let enough = context(Duration::from_secs(60));
+    let broken = lines(12, "").replace("it\n~ line 6", "endless\n\n~ line 6");
+    let told = ask(broken, &enough).await;
+    assert!(matches!(&told, Err(ModelError::BadAnswer(why)) if why.contains("isn't finished")), "{told:?}");
+    let silent = lines(12, "").replace("line 9", "line of silence");
+    assert_eq!(ask(silent.clone(), &context(Duration::from_millis(300))).await, Err(ModelError::Timeout));
+    let left = context(Duration::from_secs(60));
+    let (told, ()) = tokio::join!(ask(silent, &left), async {
+        // Until it is under way, or at least until others had their turn.
+        tokio::task::yield_now().await;
+        left.cancel.cancel();
+    });
+    assert_eq!(told, Err(ModelError::Cancelled));
+    assert!(ask(lines(12, ""), &enough).await.is_ok(), "the others are answered as before");
+}
+
+/// A tiny model that was taught to fill holes, as far as its file says.
+fn fills_holes(file: &Path) {
+    let mut metadata = Tiny::SMALLEST.metadata();
+    for (place, name) in ["fim_pre_token_id", "fim_suf_token_id", "fim_mid_token_id"].iter().enumerate() {
+        let token = sprat_engine::gguf::Value::u32(300 + place as u32);
+        metadata.push((format!("tokenizer.ggml.{name}"), token));
+    }
+    let tensors = Tiny::SMALLEST.tensors(1);
+    let output = File::create(file).expect("a file");
+    sprat_engine::gguf::write::write(output, &metadata, &tensors).expect("it is written");
+}
+
+#[tokio::test]
+async fn a_decoder_fills_holes_from_both_sides_and_is_shown_no_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tiny.gguf");
+    let task = generates("hole = \"<HOLE>\"");
+    let mut rows: Vec<LabelledRow> = (0..8)
+        .map(|number| {
+            let text = format!("let a{number} = one{number}<HOLE>two{number} + 1;");
+            LabelledRow::gold(text, Answer::Text(format!("one{number} two{number}")))
+        })
+        .collect();
+    rows.push(LabelledRow::gold("no hole at all", Answer::Text("nothing".to_owned())));
+    Tiny::SMALLEST.write(&file, 1).unwrap();
+    let untaught =
+        fit_texts(&trainer(&file), &task, &rows, folder.path()).map(|_| ()).unwrap_err().to_string();
+    assert!(untaught.contains("tiny.gguf was not taught to fill holes"), "{untaught}");
+    assert!(trainer(&file).check_for(&task).is_err() && trainer(&file).check_for(&generates("")).is_ok());
+    fills_holes(&file);
+    let trainer = trainer(&file);
+    let fitted = fit_texts(&trainer, &task, &rows, folder.path()).unwrap();
+    for (row, attempt) in rows[..8].iter().zip(&fitted.out_of_fold) {
+        let prediction = attempt.as_ref().unwrap().prediction().unwrap();
+        assert_eq!(Some(&prediction.answer), row.target());
+        assert_eq!(prediction.features.0.len(), fitted.model.feature_names().len());
+    }
+    let holeless = fitted.out_of_fold[8].as_ref().unwrap().result.clone();
+    assert!(matches!(&holeless, Err(ModelError::BadInput(why)) if why.contains("0 times")), "{holeless:?}");
+    let opened = trainer.open(&task, &folder.path().join(&fitted.file)).unwrap();
+    let inputs = ["a = <HOLE>b <fim_middle>", "<HOLE><HOLE>"].map(Input::new);
+    let said = opened.predict(&context(Duration::from_secs(60)), &task, &inputs).await;
+    // The blank that stood before it is no part of the answer, and the one within is.
+    assert_eq!(said[0].prediction().unwrap().answer, Answer::Text(" b".to_owned()));
+    assert!(matches!(&said[1].result, Err(ModelError::BadInput(why)) if why.contains("2 times")));
+    let error = trainer.open(&generates(""), &folder.path().join(&fitted.file)).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("learn again"), "{error}");
 }

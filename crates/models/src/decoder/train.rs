@@ -1,13 +1,13 @@
 //! How does a decoder become a rung? It isn't taught: it is told the task and shown a few rows, and asked about all others
 //! once. What its labels score on the average is taken away from then on; that average knows no row's label.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use sprat_engine::gguf::{Gguf, HoleTokens};
 use sprat_engine::protocol::{Prompt, Scored};
 use sprat_task::model::Progress;
 use sprat_task::{
@@ -20,20 +20,14 @@ use super::artifact::{Answers, Learned, VERSION, Weights};
 use super::chat::ChatTemplate;
 use super::engine::{Asked, Engine};
 use super::engines::Engines;
-use super::generate::Answered;
+use super::generate::{Answered, Unanswered};
+use super::long::{Course, Next, Question, Whole};
 use super::prompt::{examples, one_line, prompt, read_by};
 use super::rung::{DecoderRung, fields_of, other_labels};
 use super::settings::Settings;
+use super::survey::{After, Asking, Hear, PATIENCE, survey};
 use super::{record, several, text};
 
-/// How long an answer may take: the model is loaded before the first, and a large one is slow.
-const PATIENCE: Duration = Duration::from_secs(600);
-/// Rows that the engine has at a time.
-const AT_ONCE: usize = 32;
-/// Crashes that a training lives through.
-const MOST_CRASHES: u64 = 3;
-/// How often it is asked whether to go on, while no answer comes.
-const STEP: Duration = Duration::from_millis(200);
 /// Makes rungs of a decoder.
 pub struct DecoderTrainer {
     id: ModelId,
@@ -52,11 +46,31 @@ impl DecoderTrainer {
     /// # Errors
     /// A sentence with the file.
     pub fn check(&self) -> Result<(), String> {
-        self.open_engine().map(|_| ())
+        self.settings.open(&self.engines).map(|_| ())
     }
 
-    fn open_engine(&self) -> Result<Arc<Engine>, String> {
-        self.settings.open(&self.engines).map(|(engine, _)| engine)
+    /// Whether the model can do what a task asks for.
+    ///
+    /// # Errors
+    /// A sentence with the file.
+    pub fn check_for(&self, task: &Task) -> Result<(), String> {
+        match task.hole {
+            // Nothing is asked for that not every model can.
+            None => Ok(()),
+            Some(_) => self.open_for(task).map(|_| ()),
+        }
+    }
+
+    /// Its engine, and what its file says of itself.
+    fn open_for(&self, task: &Task) -> Result<(Arc<Engine>, Gguf), String> {
+        let (engine, file) = self.settings.open(&self.engines)?;
+        match &task.hole {
+            Some(_) if HoleTokens::of(&file).is_none() => Err(format!(
+                "{} was not taught to fill holes: its vocabulary has no tokens for what stands before and behind one",
+                self.settings.file.display()
+            )),
+            _ => Ok((engine, file)),
+        }
     }
 
     /// What the engine says of every row but those that it is shown.
@@ -66,62 +80,16 @@ impl DecoderTrainer {
         rows: &[LabelledRow],
         shown: &[usize],
         training: &Training<'_>,
-        order: impl Fn(usize, Hear<T>) -> Result<Asked, ModelError>,
+        order: impl Fn(usize, Hear<Result<T, ModelError>>) -> Result<Asked, ModelError>,
     ) -> Result<Vec<Option<Said<T>>>, TrainError> {
-        let mut left: VecDeque<usize> = (0..rows.len()).filter(|row| !shown.contains(row)).collect();
-        let (all, mut said) = (left.len(), Vec::new());
+        let mut said = Vec::new();
         said.resize_with(rows.len(), || None);
-        let crashes_before = engine.standing().crashes;
-        let (send, answers) = channel();
-        let mut under_way = HashMap::new();
-        let (mut answered, mut failed) = (0, 0);
-        while answered + failed < all {
-            while under_way.len() < AT_ONCE {
-                let Some(row) = left.pop_front() else { break };
-                let (send, start) = (send.clone(), Instant::now());
-                let hear = move |result| {
-                    // Nobody listens any more where the training was given up.
-                    let _ = send.send((row, Said { result, latency: start.elapsed() }));
-                };
-                match order(row, Box::new(hear)) {
-                    Ok(asked) => drop(under_way.insert(row, asked)),
-                    // It crashed: the rows that it had are lost, and the others wait until it is back.
-                    Err(ModelError::Resting { why, .. }) => {
-                        let crashes = engine.standing().crashes - crashes_before;
-                        if crashes > MOST_CRASHES {
-                            let id = &self.id;
-                            return Err(TrainError::Rows(format!(
-                                "decoder `{id}` crashed {crashes} times: {why}"
-                            )));
-                        }
-                        left.push_front(row);
-                        break;
-                    }
-                    Err(error) => return Err(TrainError::Rows(format!("decoder `{}`: {error}", self.id))),
-                }
-            }
-            let Ok((row, answer)) = answers.recv_timeout(STEP) else {
-                self.progress(training, answered + failed, all)?;
-                continue;
-            };
-            under_way.remove(&row);
-            match &answer.result {
-                Ok(_) => answered += 1,
-                Err(error) => {
-                    failed += 1;
-                    if answered == 0 && failed >= AT_ONCE.min(all) {
-                        // Nothing came of any: the rows are not at fault.
-                        return Err(TrainError::Rows(format!(
-                            "decoder `{}` answers nothing: {error}",
-                            self.id
-                        )));
-                    }
-                }
-            }
-            said[row] = Some(answer);
-            self.progress(training, answered + failed, all)?;
-        }
-        Ok(said)
+        let mut asking = Once { order, said };
+        let others = (0..rows.len()).filter(|row| !shown.contains(row)).collect();
+        survey(engine, self.id.as_str(), others, &mut asking, |done, all| {
+            self.progress(training, done, all)
+        })?;
+        Ok(asking.said)
     }
 
     /// How well each label of a prompt fits every row but those that the prompt shows.
@@ -222,7 +190,9 @@ impl DecoderTrainer {
         let (schema, most_tokens) = record::form(task);
         let said = self.ask(engine, rows, &shown, training, |row, hear| {
             let text = &rows[row].input.text;
-            engine.ask_all(record::wanted(&prompt, &schema, most_tokens, text), PATIENCE, hear)
+            let wanted = record::wanted(&prompt, &schema, most_tokens, text);
+            let hear = |answer: Result<Answered, Unanswered>| hear(answer.map_err(ModelError::from));
+            engine.ask_all(wanted, PATIENCE, Box::new(hear))
         })?;
         let read = |(row, said): (&LabelledRow, &Option<Said<Answered>>)| {
             let text = &row.input.text;
@@ -246,23 +216,28 @@ impl DecoderTrainer {
         rows: &[LabelledRow],
         folds: &[u32],
     ) -> Result<Told, TrainError> {
-        let told = text::Told::of(task, rows, template, self.settings.context);
-        let prompt = read_by(self.settings.adapter, told.prompt);
-        let (places, pool): (Vec<usize>, Vec<text::Example>) = told.pool.into_iter().unzip();
-        let index = text::index(&pool);
-        let said = self.ask(engine, rows, &[], training, |row, hear| {
-            let may_show = |place: usize| folds.get(places[place]) != folds.get(row);
-            let shown = text::with_examples(&rows[row].input.text, &pool, &index, may_show);
-            let wanted = text::wanted(&prompt, &told.stop, told.most_tokens, shown);
-            engine.ask_all(wanted, PATIENCE, hear)
-        })?;
+        let text::Told { prompt, texts, places } =
+            text::Told::of(task, rows, template, self.settings.context);
+        let prompt = read_by(self.settings.adapter, prompt);
+        let index = text::index(&texts.pool);
+        let begin = |row: usize| {
+            let (prompt, texts, index, places) = (&prompt, &texts, &index, &places);
+            Course::begin(texts.way(prompt), &rows[row].input.text, move |piece| {
+                texts.asked(prompt, piece, index, |place| folds.get(places[place]) != folds.get(row))
+            })
+        };
+        let said = rows.iter().map(|_| None).collect();
+        let mut asking = InCourses { engine, begin, courses: HashMap::new(), said };
+        let all = (0..rows.len()).collect();
+        survey(engine, self.id.as_str(), all, &mut asking, |done, all| self.progress(training, done, all))?;
+        let read = |whole: &Whole| Ok(texts.prediction(whole));
         let attempts: Vec<Option<Attempt>> =
-            said.iter().map(|said| Some(said.as_ref()?.attempt(text::prediction))).collect();
+            asking.said.iter().map(|said: &Option<Said<Whole>>| Some(said.as_ref()?.attempt(read))).collect();
         if !attempts.iter().flatten().any(|attempt| attempt.prediction().is_some()) {
             return Err(self.is_mute());
         }
-        let answers = Answers::Text { stop: told.stop, most_tokens: told.most_tokens, pool };
-        Ok(Told { prompt, answers, attempts })
+        drop(asking);
+        Ok(Told { prompt, answers: Answers::Text(texts), attempts })
     }
 
     fn is_mute(&self) -> TrainError {
@@ -274,6 +249,88 @@ impl DecoderTrainer {
         match (training.progress)(progress) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(TrainError::Cancelled),
+        }
+    }
+}
+
+/// Rows of which each is asked about once.
+struct Once<T, F> {
+    order: F,
+    said: Vec<Option<Said<T>>>,
+}
+
+impl<T, F> Asking for Once<T, F>
+where
+    T: Send + 'static,
+    F: Fn(usize, Hear<Result<T, ModelError>>) -> Result<Asked, ModelError>,
+{
+    type Question = usize;
+    type Answer = Result<T, ModelError>;
+
+    fn begin(&mut self, row: usize) -> After<usize> {
+        After::Ask(vec![row])
+    }
+
+    fn ask(&self, row: &usize, hear: Hear<Self::Answer>) -> Result<Asked, ModelError> {
+        (self.order)(*row, hear)
+    }
+
+    fn hear(&mut self, row: usize, _: usize, result: Self::Answer, since: Instant) -> After<usize> {
+        let ended = result.as_ref().map(|_| ()).map_err(Clone::clone);
+        self.said[row] = Some(Said { result, latency: since.elapsed() });
+        After::Ended(ended)
+    }
+}
+
+/// Rows of which each is asked about as often as its text needs.
+struct InCourses<'a, F> {
+    engine: &'a Engine,
+    begin: F,
+    courses: HashMap<usize, Course<'a>>,
+    said: Vec<Option<Said<Whole>>>,
+}
+
+impl<F> InCourses<'_, F> {
+    fn after(&mut self, row: usize, next: Next, since: Instant) -> After<Question> {
+        let result = match next {
+            Next::Ask(questions) => return After::Ask(questions),
+            Next::Done(result) => result,
+        };
+        let ended = match &result {
+            // It answered, or the row is at fault.
+            Ok(_) | Err(ModelError::BadAnswer(_) | ModelError::BadInput(_)) => Ok(()),
+            Err(error) => Err(error.clone()),
+        };
+        self.courses.remove(&row);
+        self.said[row] = Some(Said { result, latency: since.elapsed() });
+        After::Ended(ended)
+    }
+}
+
+impl<'a, F: Fn(usize) -> (Course<'a>, Next)> Asking for InCourses<'a, F> {
+    type Question = Question;
+    type Answer = Result<Answered, Unanswered>;
+
+    fn begin(&mut self, row: usize) -> After<Question> {
+        let (course, first) = (self.begin)(row);
+        self.courses.insert(row, course);
+        self.after(row, first, Instant::now())
+    }
+
+    fn ask(&self, question: &Question, hear: Hear<Self::Answer>) -> Result<Asked, ModelError> {
+        self.engine.ask_all(question.wanted.clone(), PATIENCE, hear)
+    }
+
+    fn hear(
+        &mut self,
+        row: usize,
+        question: Question,
+        answer: Self::Answer,
+        since: Instant,
+    ) -> After<Question> {
+        match self.courses.get_mut(&row).map(|course| course.hear(question.number, answer)) {
+            Some(next) => self.after(row, next, since),
+            None => After::Ask(Vec::new()),
         }
     }
 }
@@ -298,9 +355,6 @@ impl<T> Said<T> {
 fn of<'a>(rows: &'a [LabelledRow], places: &[usize]) -> Vec<&'a LabelledRow> {
     places.iter().map(|place| &rows[*place]).collect()
 }
-
-/// Hears the answer about one row.
-type Hear<T> = Box<dyn FnOnce(Result<T, ModelError>) + Send>;
 
 /// A decoder that was told a task.
 struct Told {
@@ -327,7 +381,7 @@ impl Trainer for DecoderTrainer {
         folds: &[u32],
         folder: &Path,
     ) -> Result<Fitted, TrainError> {
-        let (engine, file) = self.settings.open(&self.engines).map_err(TrainError::Artifact)?;
+        let (engine, file) = self.open_for(task).map_err(TrainError::Artifact)?;
         let model = Weights::of(&self.settings.file).map_err(TrainError::Artifact)?;
         let adapter = self.settings.own_adapter().map(|adapter| Weights::of(adapter)).transpose();
         let adapter = adapter.map_err(TrainError::Artifact)?;
@@ -359,7 +413,7 @@ impl Trainer for DecoderTrainer {
     }
 
     fn open(&self, task: &Task, file: &Path) -> Result<Arc<dyn Model>, TrainError> {
-        let engine = self.open_engine().map_err(TrainError::Artifact)?;
+        let (engine, _) = self.open_for(task).map_err(TrainError::Artifact)?;
         let rung =
             DecoderRung::open(self.id.clone(), engine, &self.settings, file).map_err(TrainError::Artifact)?;
         rung.check(task).map_err(|why| TrainError::Artifact(format!("{}: {why}", file.display())))?;

@@ -18,7 +18,7 @@ pub fn parse_answer(task: &Task, said: &str, input: &str) -> Result<Answer, Stri
         return fields::parse(task, unfenced(said)?, input);
     }
     if task.kind == Kind::Generate {
-        return written(said);
+        return written(said, task.hole.is_some());
     }
     if task.multi { several(task, said, input) } else { one(task, said, input).map(Answer::Label) }
 }
@@ -38,13 +38,15 @@ struct Text {
     text: String,
 }
 
-/// The text itself, in JSON where it was asked for so.
-fn written(said: &str) -> Result<Answer, String> {
+/// The text itself, in JSON where it was asked for so. What fills a hole keeps the blanks at its ends, as far as JSON has
+/// brought them.
+fn written(said: &str, fills: bool) -> Result<Answer, String> {
     let in_json = unfenced(said).ok().and_then(|inner| serde_json::from_str::<Text>(inner).ok());
     let text = in_json.map_or_else(|| said.to_owned(), |said| said.text);
     match text.trim() {
         "" => Err("it is empty".to_owned()),
-        text => Ok(Answer::Text(text.to_owned())),
+        _ if fills => Ok(Answer::Text(text)),
+        trimmed => Ok(Answer::Text(trimmed.to_owned())),
     }
 }
 
@@ -140,6 +142,19 @@ mod tests {
 
     fn check(multi: bool, said: &str) -> Result<String, String> {
         parse_answer(&task(multi), said, "where is my money").map(|answer| answer.to_line())
+    }
+
+    #[test]
+    fn what_fills_a_hole_keeps_its_blanks_and_other_texts_dont() {
+        let said = |more: &str, said: &str| {
+            let text = format!("kind = \"generate\"\n{more}\n[quality]\nmetric = \"exact\"");
+            let task = read_task("t", &Source::new("t.toml", text), |_| Err(String::new())).unwrap();
+            parse_answer(&task, said, "").map(|answer| answer.to_line())
+        };
+        let json = "{\"text\": \"  x,\\n\"}";
+        assert_eq!(said("", json).as_deref(), Ok("x,"));
+        assert_eq!(said("hole = \"_\"", json).as_deref(), Ok("  x,\n"));
+        assert!(said("hole = \"_\"", "{\"text\": \" \"}").is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sprat_models::remote::Provider;
 use sprat_task::task::{Audit, InputRule};
-use sprat_task::{Last, Money, Price, Source, Task};
+use sprat_task::{Kind, Last, Money, Price, Source, Task};
 
 use super::{Config, KeySource, ModelConfig, Remote};
 
@@ -198,6 +198,12 @@ pub fn of_task(task: &Task, source: &Source) -> Vec<Setting> {
         all.add(&["fields"], json!(task.fields));
     }
     all.add(&["instructions"], task.instructions.clone());
+    if task.kind == Kind::Generate {
+        let long = task.long.map(|long| long.word());
+        all.add_or(&["long"], long, "a text that is too long for a small model goes to the large one");
+        let marker = task.hole.as_ref().map(|hole| hole.marker().to_owned());
+        all.add_or(&["hole"], marker, "texts are asked about as they are");
+    }
     all.add(&["rungs"], json!(task.rungs));
     match &task.last {
         Last::Large(model) => all.add(&["large"], model.as_str()),

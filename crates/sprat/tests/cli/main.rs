@@ -33,3 +33,5 @@ mod tiny;
 mod traffic;
 mod upstream;
 mod workspace;
+#[cfg(all(feature = "decoder", unix))]
+mod writing;
