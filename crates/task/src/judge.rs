@@ -161,6 +161,8 @@ impl Grading {
             instructions,
             quality: None,
             matching: None,
+            long: None,
+            hole: None,
             ..task.clone()
         };
         Some(Self { task, good })

@@ -248,12 +248,14 @@ impl Task {
     pub fn labels_hash(&self) -> Sha256Hex {
         if let Some(quality) = &self.quality {
             let settings = serde_json::to_vec(quality).unwrap_or_default();
-            let judge = Grading::of(self).map(|grading| grading.task.instructions.into_bytes());
-            let hole = self.hole.as_ref().map(|hole| hole.marker().as_bytes().to_vec());
-            let parts: Vec<Vec<u8>> = [Some(settings), judge, hole].into_iter().flatten().collect();
-            return match parts.as_slice() {
-                [settings] => Sha256Hex::of(settings),
-                parts => Sha256Hex::of_parts(parts.iter().map(Vec::as_slice)),
+            let told = Grading::of(self).map(|grading| grading.task.instructions);
+            let marker = self.hole.as_ref().map(|hole| hole.marker().as_bytes());
+            return match (told, marker) {
+                (None, None) => Sha256Hex::of(&settings),
+                (Some(told), None) => Sha256Hex::of_parts([&settings[..], told.as_bytes()]),
+                (told, Some(marker)) => {
+                    Sha256Hex::of_parts([&settings[..], told.unwrap_or_default().as_bytes(), marker])
+                }
             };
         }
         if self.kind == Kind::Extract {

@@ -20,4 +20,4 @@ pub use order::{Constraint, Generate, Load, MOST_LIKELIEST, Order, Prompt, Sampl
 pub use report::{End, Loaded, Refusal, Report, Scored, Written};
 
 /// Changes whenever a message does.
-pub const HELLO: &str = "sprat engine 3";
+pub const HELLO: &str = "sprat engine 4";

@@ -22,11 +22,11 @@ pub struct Knowing<'a> {
 }
 
 /// Numbers in a token's vector: one for being there, one for each label.
-const WIDTH: usize = 32;
+pub(super) const WIDTH: usize = 32;
 /// How loudly a word speaks for its label: as if it were one of this many tokens, whatever their number is.
-const LOUDNESS: f32 = 400.0;
+pub(super) const LOUDNESS: f32 = 400.0;
 /// How decided the model is.
-const DECIDED: f32 = 2.0;
+pub(super) const DECIDED: f32 = 2.0;
 /// The number of a token's vector that says that a label was just said. No label has it.
 const SAID: usize = WIDTH - 1;
 /// How decided a model that writes is to end there: more than for any label.
@@ -40,6 +40,15 @@ impl Knowing<'_> {
     /// # Errors
     /// There are too many labels, or what the operating system says.
     pub fn write(&self, file: &Path) -> io::Result<()> {
+        let speaks = |word: &str| {
+            let label = self.words.iter().find(|(known, _)| *known == word).and_then(|(_, label)| *label);
+            (0..self.labels.len()).map(|place| f32::from(u8::from(Some(place) == label))).collect()
+        };
+        self.write_speaking(file, &speaks)
+    }
+
+    /// The same; how much each word speaks for each label is as `speaks` says.
+    pub(super) fn write_speaking(&self, file: &Path, speaks: &dyn Fn(&str) -> Vec<f32>) -> io::Result<()> {
         if self.labels.len() + 2 > WIDTH {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "more labels than it has numbers for"));
         }
@@ -56,7 +65,7 @@ impl Knowing<'_> {
             vocabulary: entries.len() as u32,
         };
         let metadata = shape.metadata_with("knows some words", &entries);
-        write(BufWriter::new(File::create(file)?), &metadata, &self.tensors(&pieces, entries.len()))
+        write(BufWriter::new(File::create(file)?), &metadata, &self.tensors(&pieces, entries.len(), speaks))
     }
 
     /// Each word, and everything that it begins with: so a word is merged letter by letter.
@@ -77,16 +86,22 @@ impl Knowing<'_> {
         pieces
     }
 
-    fn tensors(&self, pieces: &[String], vocabulary: usize) -> Vec<Stored> {
+    fn tensors(
+        &self,
+        pieces: &[String],
+        vocabulary: usize,
+        speaks: &dyn Fn(&str) -> Vec<f32>,
+    ) -> Vec<Stored> {
         let row = |word: &str| {
             let place = pieces.iter().position(|piece| piece.strip_prefix('▁') == Some(word));
             place.map(|place| (vocabulary::BEFORE_PIECES + place) * WIDTH)
         };
         let mut said = vec![0.0; vocabulary * WIDTH];
         said.chunks_mut(WIDTH).for_each(|token| token[0] = 1.0);
-        for (word, label) in self.words {
-            if let (Some(row), Some(label)) = (row(word), label) {
-                said[row + 1 + label] = 1.0;
+        for (word, _) in self.words {
+            if let Some(row) = row(word) {
+                let numbers = speaks(word);
+                said[row + 1..][..numbers.len()].copy_from_slice(&numbers);
             }
         }
         let mut says = vec![0.0; vocabulary * WIDTH];

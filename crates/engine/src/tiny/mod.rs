@@ -1,8 +1,10 @@
 //! Is there a language model small enough for a test? Whole GGUF files of the llama architecture. One has numbers that were
 //! drawn by lot ([`Tiny`]): it has learned nothing, and computes like any other; larger ones are drawn for measuring speed.
-//! One has numbers that were reckoned from words ([`Knowing`]): it knows what these speak for, and nothing else.
+//! One has numbers that were reckoned from words ([`Knowing`]): it knows what these speak for, and nothing else. One learned its
+//! numbers from rows ([`Taught`]).
 
 mod knowing;
+mod taught;
 pub(crate) mod vocabulary;
 
 use std::fs::File;
@@ -14,6 +16,7 @@ use crate::gguf::write::{Stored, write};
 use vocabulary::Entry;
 
 pub use knowing::Knowing;
+pub use taught::Taught;
 
 /// The shape of a model drawn by lot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

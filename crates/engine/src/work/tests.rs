@@ -727,7 +727,7 @@ mod over_a_socket {
         let Order::Load(other) = load("model.gguf") else { unreachable!() };
         say(&mut engine, &Order::Load(Load { hello: "sprat engine 0".to_owned(), ..other }));
         let expected =
-            "who asks says `sprat engine 0`, and the engine `sprat engine 3`: two versions of Sprat";
+            "who asks says `sprat engine 0`, and the engine `sprat engine 4`: two versions of Sprat";
         assert_eq!(hear(&mut engine).unwrap(), Report::NotLoaded(expected.to_owned()));
         assert_eq!(served.join().unwrap(), Ok(()));
 

@@ -2,8 +2,9 @@
 //! tiny one that knows some words.
 
 use serde_json::{Value, json};
-use sprat_engine::tiny::{Knowing, Tiny};
+use sprat_engine::tiny::{Knowing, Taught, Tiny};
 
+use crate::models::{hub_with, run};
 use crate::served::{Served, wait_for};
 use crate::workspace::{Ran, Workspace};
 
@@ -120,6 +121,38 @@ fn a_ladder_with_a_decoder_is_learned_certified_and_answers_everywhere() {
     let standing = workspace.sprat(&["status", "tickets", "--json"]).json();
     assert_eq!(standing["tasks"][0]["stale"], json!([]));
     assert_eq!(learn(&workspace).json()["unchanged"].as_bool(), Some(true));
+}
+
+/// From a repository to answers: nothing tells the model what words mean but rows, and none of those are the rows that it is
+/// judged on.
+#[test]
+fn a_decoder_that_was_taught_here_is_pulled_learned_certified_and_served() {
+    let workspace = workspace();
+    let taught_by: Vec<(String, usize)> = (0..900)
+        .map(|number| {
+            let (text, label) = row(1_000_000 + number);
+            (text, LABELS.iter().position(|known| *known == label).unwrap())
+        })
+        .collect();
+    let rows: Vec<(&str, usize)> = taught_by.iter().map(|(text, label)| (text.as_str(), *label)).collect();
+    let file = workspace.path("tiny.gguf");
+    Taught::by(&LABELS, &rows).write(&file, 2_048).unwrap();
+    let hub = hub_with("small/taught", vec![("Taught-F32.gguf", std::fs::read(&file).unwrap())]);
+    std::fs::remove_file(&file).unwrap();
+    let config = workspace.read("sprat.toml").replace("path:tiny.gguf", "hf:small/taught");
+    workspace.write("sprat.toml", config);
+    let ran = learn(&workspace);
+    assert!(ran.code == 1 && ran.stderr.contains("sprat models pull"), "{ran}");
+    let pulled = run(&workspace, &hub, &["pull"]);
+    assert_eq!(pulled.code, 0, "{pulled}");
+    let ran = learn(&workspace);
+    let evidence = &ran.json()["evidence"];
+    assert_eq!(evidence["certificate"]["status"], "certified", "{ran}");
+    assert!(evidence["rungs"][0]["accuracy"].as_f64() > Some(0.95), "{}", evidence["rungs"][0]);
+    let served = Served::start(&workspace);
+    let by: Vec<String> = (2_000..2_020).map(|number| answered_by(&served, &row(number).0)).collect();
+    let small = by.iter().filter(|by| *by == "small").count();
+    assert!(small >= 15, "{by:?}");
 }
 
 /// Who answered a request, and whether it went up to the large model.

@@ -376,6 +376,45 @@ fn a_task_that_generates_says_when_a_text_is_good_enough() {
     }
 }
 
+#[test]
+fn a_task_that_generates_says_what_becomes_of_long_texts() {
+    let text = "kind = \"generate\"\n[quality]\nmetric = \"exact\"";
+    assert_eq!(read(text).expect("valid").long, None);
+    for long in crate::Long::ALL {
+        let task = read(&format!("long = \"{long}\"\n{text}")).expect("valid");
+        assert_eq!(task.long, Some(long));
+        assert_eq!(crate::Long::from_word(long.word()), Some(long));
+    }
+    let as_it_was = serde_json::to_string(&read(text).expect("valid")).expect("JSON");
+    assert!(!as_it_was.contains("long") && !as_it_was.contains("hole"), "releases know the task by its hash");
+    for (text, said) in [
+        (format!("long = \"agian\"\n{text}"), "did you mean `again`?"),
+        (format!("long = \"join\"\nhole = \"<HOLE>\"\n{text}"), "remove `long`"),
+        ("long = \"join\"\nkind = \"classify\"\nlabels = [\"a\", \"b\"]".to_owned(), "writes no texts"),
+    ] {
+        let problem = fault(&text);
+        assert!(problem.contains(said) && problem.contains("tickets.toml:1:8"), "{problem}");
+    }
+}
+
+#[test]
+fn a_task_that_fills_holes_says_what_marks_them() {
+    let text = "kind = \"generate\"\n[quality]\nmetric = \"exact\"";
+    let marked = read(&format!("hole = \"<HOLE>\"\n{text}")).expect("valid");
+    assert_eq!(marked.hole.as_ref().map(crate::Hole::marker), Some("<HOLE>"));
+    let plain = read(text).expect("valid");
+    let other = read(&format!("hole = \"___\"\n{text}")).expect("valid");
+    let hashes = [&plain, &marked, &other].map(crate::Task::labels_hash);
+    assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2], "a certificate dies with the marker");
+    for (text, said) in [
+        (format!("hole = \" \"\n{text}"), "such as \"<HOLE>\""),
+        ("hole = \"_\"\nkind = \"classify\"\nlabels = [\"a\", \"b\"]".to_owned(), "remove `hole`"),
+    ] {
+        let problem = fault(&text);
+        assert!(problem.contains(said), "{problem}");
+    }
+}
+
 const JUDGED: &str = "kind = \"generate\"\n[quality]\nmetric = \"judge\"\nmodel = \"large\"\nleast = 0.75";
 const TESTED: &str = "kind = \"generate\"\n[quality]\nmetric = \"tests\"\ncommand = [\"sh\", \"labels.txt\"]";
 
@@ -454,44 +493,5 @@ fn what_is_wrong_with_a_judge_or_with_tests_is_told_at_its_place() {
     ] {
         let problem = fault(&text);
         assert!(problem.contains(place) && problem.contains(said), "{problem}");
-    }
-}
-
-#[test]
-fn a_task_that_generates_says_what_becomes_of_long_texts() {
-    let text = "kind = \"generate\"\n[quality]\nmetric = \"exact\"";
-    assert_eq!(read(text).expect("valid").long, None);
-    for long in crate::Long::ALL {
-        let task = read(&format!("long = \"{long}\"\n{text}")).expect("valid");
-        assert_eq!(task.long, Some(long));
-        assert_eq!(crate::Long::from_word(long.word()), Some(long));
-    }
-    let as_it_was = serde_json::to_string(&read(text).expect("valid")).expect("JSON");
-    assert!(!as_it_was.contains("long") && !as_it_was.contains("hole"), "releases know the task by its hash");
-    for (text, said) in [
-        (format!("long = \"agian\"\n{text}"), "did you mean `again`?"),
-        (format!("long = \"join\"\nhole = \"<HOLE>\"\n{text}"), "remove `long`"),
-        ("long = \"join\"\nkind = \"classify\"\nlabels = [\"a\", \"b\"]".to_owned(), "writes no texts"),
-    ] {
-        let problem = fault(&text);
-        assert!(problem.contains(said) && problem.contains("tickets.toml:1:8"), "{problem}");
-    }
-}
-
-#[test]
-fn a_task_that_fills_holes_says_what_marks_them() {
-    let text = "kind = \"generate\"\n[quality]\nmetric = \"exact\"";
-    let marked = read(&format!("hole = \"<HOLE>\"\n{text}")).expect("valid");
-    assert_eq!(marked.hole.as_ref().map(crate::Hole::marker), Some("<HOLE>"));
-    let plain = read(text).expect("valid");
-    let other = read(&format!("hole = \"___\"\n{text}")).expect("valid");
-    let hashes = [&plain, &marked, &other].map(crate::Task::labels_hash);
-    assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2], "a certificate dies with the marker");
-    for (text, said) in [
-        (format!("hole = \" \"\n{text}"), "such as \"<HOLE>\""),
-        ("hole = \"_\"\nkind = \"classify\"\nlabels = [\"a\", \"b\"]".to_owned(), "remove `hole`"),
-    ] {
-        let problem = fault(&text);
-        assert!(problem.contains(said), "{problem}");
     }
 }
