@@ -142,7 +142,7 @@ fn a_decoder_that_was_taught_here_is_pulled_learned_certified_and_served() {
     let config = workspace.read("sprat.toml").replace("path:tiny.gguf", "hf:small/taught");
     workspace.write("sprat.toml", config);
     let ran = learn(&workspace);
-    assert!(ran.code == 1 && ran.stderr.contains("sprat models pull"), "{ran}");
+    assert!(ran.code == 1 && ran.stdout.contains("sprat models pull"), "{ran}");
     let pulled = run(&workspace, &hub, &["pull"]);
     assert_eq!(pulled.code, 0, "{pulled}");
     let ran = learn(&workspace);
