@@ -1,4 +1,5 @@
-// llama.cpp's own loop over one model: `llama_peer first|time FILE THREADS TOKENS` prints medians as JSON. Batches go through
+// llama.cpp's own loop over one model: `llama_peer first|time FILE THREADS TOKENS SHORT` prints
+// medians as JSON: TOKENS are read, and behind SHORT others is written. Batches go through
 // llama_decode with nothing between them; the likeliest token comes next.
 
 #include <llama.h>
@@ -73,11 +74,11 @@ static llama_token read(int tokens, int sequence) {
 static void forget() { llama_memory_clear(llama_get_memory(context), true); }
 
 int main(int count, char ** words) {
-    if (count != 5) {
-        std::fprintf(stderr, "usage: llama_peer first|time FILE THREADS TOKENS\n");
+    if (count != 6) {
+        std::fprintf(stderr, "usage: llama_peer first|time FILE THREADS TOKENS SHORT\n");
         return 1;
     }
-    const int threads = std::atoi(words[3]), tokens = std::atoi(words[4]);
+    const int threads = std::atoi(words[3]), tokens = std::atoi(words[4]), few = std::atoi(words[5]);
     llama_log_set([](ggml_log_level, const char *, void *) {}, nullptr);
     const double start = now();
     llama_backend_init();
@@ -106,18 +107,18 @@ int main(int count, char ** words) {
         prefill.push_back(tokens / (now() - begun));
 
         forget();
-        llama_token next = read(16, 0);
+        llama_token next = read(few, 0);
         begun = now();
-        for (int at = 0; at < WRITTEN; at++) next = decode({{next, 16 + at, 0, true}})[0];
+        for (int at = 0; at < WRITTEN; at++) next = decode({{next, few + at, 0, true}})[0];
         single.push_back(WRITTEN / (now() - begun));
 
         forget();
         std::vector<llama_token> each;
-        for (int sequence = 0; sequence < AT_ONCE; sequence++) each.push_back(read(16, sequence));
+        for (int sequence = 0; sequence < AT_ONCE; sequence++) each.push_back(read(few, sequence));
         begun = now();
         for (int at = 0; at < WRITTEN; at++) {
             std::vector<Piece> pieces;
-            for (int sequence = 0; sequence < AT_ONCE; sequence++) pieces.push_back({each[sequence], 16 + at, sequence, true});
+            for (int sequence = 0; sequence < AT_ONCE; sequence++) pieces.push_back({each[sequence], few + at, sequence, true});
             each = decode(pieces);
         }
         parallel.push_back(AT_ONCE * WRITTEN / (now() - begun));

@@ -25,11 +25,11 @@ def measure(folder: Path, arguments) -> dict[str, str]:
         ours, theirs, ours_first, theirs_first = [], [], [], []
         for _ in range(turns):
             ours.append(sprat.asked([sprat.example("engine_speed"), "time", file, THREADS]))
-            tokens = ours[-1]["prefill_tokens"]
-            theirs.append(sprat.asked([peer, "time", file, THREADS, tokens]))
+            tokens, few = ours[-1]["prefill_tokens"], ours[-1]["short_tokens"]
+            theirs.append(sprat.asked([peer, "time", file, THREADS, tokens, few]))
             first = sprat.asked([sprat.example("engine_speed"), "first", file, THREADS])
             ours_first.append(first["ms"])
-            theirs_first.append(sprat.asked([peer, "first", file, THREADS, first["tokens"]])["ms"])
+            theirs_first.append(sprat.asked([peer, "first", file, THREADS, first["tokens"], 0])["ms"])
         name = f"{shape}, {STORED}"
         median = lambda found, key: statistics.median(run[key] for run in found)
         for what, key in [

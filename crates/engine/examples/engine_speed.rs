@@ -70,6 +70,7 @@ fn time(file: &str, threads: u32) -> Result<(), Failed> {
         next
     };
     let (mut prefill, mut decode, mut parallel) = (vec![], vec![], vec![]);
+    let mut behind = 0;
     let long = text(170);
     let (_, read) = ask(&mut scheduler, vec![generate(fresh(), &long, 1)])?;
     for _ in 0..ROUNDS {
@@ -78,7 +79,8 @@ fn time(file: &str, threads: u32) -> Result<(), Failed> {
 
         let short = text(5);
         let (begun, _) = ask(&mut scheduler, vec![generate(fresh(), &short, 1)])?;
-        let (all, _) = ask(&mut scheduler, vec![generate(fresh(), &short, 1 + WRITTEN)])?;
+        let (all, few) = ask(&mut scheduler, vec![generate(fresh(), &short, 1 + WRITTEN)])?;
+        behind = few;
         decode.push(f64::from(WRITTEN) / (all - begun) * 1e3);
 
         let mut eight = |most| (0..AT_ONCE).map(|_| generate(fresh(), &short, most)).collect::<Vec<_>>();
@@ -93,7 +95,11 @@ fn time(file: &str, threads: u32) -> Result<(), Failed> {
         ("parallel_tokens_per_s", parallel),
     ];
     let medians = medians.map(|(name, found)| format!("\"{name}\": {}", median(found)));
-    println!("{{\"prefill_tokens\": {read}, {}, \"resident_mib\": {}}}", medians.join(", "), resident_mib());
+    let resident = resident_mib();
+    println!(
+        "{{\"prefill_tokens\": {read}, \"short_tokens\": {behind}, {}, \"resident_mib\": {resident}}}",
+        medians.join(", ")
+    );
     Ok(())
 }
 
