@@ -45,7 +45,7 @@ mod train;
 pub use bandwidth::bandwidth;
 pub use engine::{Engine, EngineConfig, Standing};
 pub use engines::Engines;
-pub use gate::{Compared, Pair, compare, weighing};
+pub use gate::{Compared, Pair, Told, compare};
 pub use generate::{Answered, Said, Wanted};
 pub use once::{Failed, run_job};
 pub use rung::DecoderRung;

@@ -81,7 +81,7 @@ pub fn prompt(task: &Task, shown: &[&LabelledRow]) -> Prompt {
 }
 
 /// A record with every field in it, as the schema has it.
-fn written(task: &Task, record: &Record) -> String {
+pub fn written(task: &Task, record: &Record) -> String {
     let all = task.fields.iter().map(|field| {
         let none = || {
             if field.kind == FieldType::List { Vec::<String>::new().into() } else { serde_json::Value::Null }

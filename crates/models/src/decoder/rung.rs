@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::{self, FuturesUnordered};
-use sprat_engine::protocol::Scored;
+use sprat_engine::protocol::{Prompt, Scored};
 use sprat_task::{
     Attempt, Context, Input, Kind, Label, Model, ModelError, ModelId, OwnProcess, Prediction, Sha256Hex, Task,
 };
@@ -30,7 +30,8 @@ const AT_ONCE: usize = 32;
 pub struct DecoderRung {
     id: ModelId,
     engine: Arc<Engine>,
-    learned: Learned,
+    prompt: Prompt,
+    answers: Answers,
     /// The rows that may be shown; none where it doesn't write texts.
     index: NeighbourIndex,
 }
@@ -41,7 +42,7 @@ impl DecoderRung {
     /// # Errors
     /// A sentence with the file: what is damaged, or not what it was.
     pub fn open(id: ModelId, engine: Arc<Engine>, settings: &Settings, file: &Path) -> Result<Self, String> {
-        let mut learned = Learned::open(file)?;
+        let learned = Learned::open(file)?;
         learned.model.check(&settings.file)?;
         match (&learned.adapter, settings.own_adapter()) {
             (None, None) => {}
@@ -54,12 +55,17 @@ impl DecoderRung {
             }
         }
         // Where the adapter stands among those of its base is the workspace's affair of today.
-        learned.prompt = read_by(settings.adapter, learned.prompt);
-        let index = match &learned.answers {
+        let prompt = read_by(settings.adapter, learned.prompt);
+        Ok(Self::told(id, engine, prompt, learned.answers))
+    }
+
+    /// One that answers as it is told, whatever that was learned from.
+    pub(super) fn told(id: ModelId, engine: Arc<Engine>, prompt: Prompt, answers: Answers) -> Self {
+        let index = match &answers {
             Answers::Text(texts) => text::index(&texts.pool),
             Answers::Label { .. } | Answers::Labels { .. } | Answers::Record { .. } => text::index(&[]),
         };
-        Ok(Self { id, engine, learned, index })
+        Self { id, engine, prompt, answers, index }
     }
 
     /// Whether what was learned is what a task asks for now.
@@ -67,7 +73,7 @@ impl DecoderRung {
     /// # Errors
     /// In a sentence, what has changed.
     pub fn check(&self, task: &Task) -> Result<(), String> {
-        let is_same = match &self.learned.answers {
+        let is_same = match &self.answers {
             Answers::Label { labels, .. } => *labels == task.labels && !task.multi,
             Answers::Labels { labels, .. } => *labels == task.labels && task.multi,
             Answers::Record { fields, .. } => *fields == fields_of(task),
@@ -84,17 +90,17 @@ impl DecoderRung {
 
     async fn attempt(&self, cx: &Context, task: &Task, text: &str, turns: Arc<Semaphore>) -> Attempt {
         let start = Instant::now();
-        let said = match &self.learned.answers {
+        let said = match &self.answers {
             Answers::Label { labels, means } => self.choose(cx, labels, means, text).await,
             Answers::Labels { labels, calibration, at_least_one } => {
-                let scored = self.engine.score(cx, &self.learned.prompt, &one_line(text)).await;
+                let scored = self.engine.score(cx, &self.prompt, &one_line(text)).await;
                 scored.and_then(|scored| {
                     let log_odds = several::log_odds(&scored, labels.len()).ok_or_else(other_labels)?;
                     Ok(several::prediction(labels, calibration, *at_least_one, &log_odds, scored.read))
                 })
             }
             Answers::Record { schema, most_tokens, .. } => {
-                let wanted = record::wanted(&self.learned.prompt, schema, *most_tokens, text);
+                let wanted = record::wanted(&self.prompt, schema, *most_tokens, text);
                 let answered = self.engine.generate_all(cx, wanted).await;
                 answered.and_then(|answered| record::prediction(task, text, &answered))
             }
@@ -116,7 +122,7 @@ impl DecoderRung {
         text: &str,
         turns: &Semaphore,
     ) -> Result<Whole, ModelError> {
-        let prompt = &self.learned.prompt;
+        let prompt = &self.prompt;
         let (mut course, mut next) =
             Course::begin(texts.way(prompt), text, |piece| texts.asked(prompt, piece, &self.index, |_| true));
         // Where one piece has no answer, the others are dropped with this, and no longer written.
@@ -145,7 +151,7 @@ impl DecoderRung {
         means: &[f32],
         text: &str,
     ) -> Result<Prediction, ModelError> {
-        let scored: Scored = self.engine.score(cx, &self.learned.prompt, &one_line(text)).await?;
+        let scored: Scored = self.engine.score(cx, &self.prompt, &one_line(text)).await?;
         match scored.tokens.len() == labels.len() {
             true => Ok(answer(labels, means, &scored)),
             false => Err(other_labels()),
@@ -180,7 +186,7 @@ impl Model for DecoderRung {
     }
 
     fn feature_names(&self) -> &'static [&'static str] {
-        match &self.learned.answers {
+        match &self.answers {
             Answers::Label { .. } => &label::FEATURES,
             Answers::Labels { .. } => &several::FEATURES,
             Answers::Record { .. } => &record::FEATURES,
@@ -189,7 +195,7 @@ impl Model for DecoderRung {
     }
 
     fn scorer_version(&self) -> u32 {
-        match &self.learned.answers {
+        match &self.answers {
             Answers::Label { .. } => label::SCORER_VERSION,
             Answers::Labels { .. } => several::SCORER_VERSION,
             Answers::Record { .. } => record::SCORER_VERSION,

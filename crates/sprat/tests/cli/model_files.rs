@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sprat_engine::gguf::Gguf;
-use sprat_engine::tiny::Tiny;
+use sprat_engine::tiny::{Knowing, Tiny};
 
 use crate::decoder::workspace;
 use crate::models::{hub_with, run};
@@ -78,6 +78,61 @@ fn a_smaller_file_that_answers_otherwise_is_refused_and_kept() {
         "{ran}"
     );
     assert!(workspace.path("q4.gguf").exists());
+}
+
+/// Some words about one team each, which is the answer as a label, as labels, in a record and as a text.
+const KINDS: [(&str, &str); 3] = [
+    (
+        "labels",
+        "kind = \"classify\"\nlabels = [\"billing\", \"refund\", \"technical\"]\nmulti = true\nrungs = [\"small\"]\nlarge = \"large\"\n",
+    ),
+    (
+        "record",
+        "kind = \"extract\"\nrungs = [\"small\"]\nlarge = \"large\"\n\n[fields.team]\ntype = \"enum\"\n\
+         values = [\"billing\", \"refund\", \"technical\"]\n",
+    ),
+    (
+        "text",
+        "kind = \"generate\"\ninstructions = \"Which team?\"\nrungs = [\"small\"]\nlarge = \"large\"\n\n\
+         [quality]\nmetric = \"exact\"\n",
+    ),
+];
+
+#[test]
+fn whatever_a_task_asks_for_a_smaller_file_is_judged_by_it() {
+    const LABELS: [&str; 3] = ["billing", "refund", "technical"];
+    let words = [("invoice", Some(0)), ("money", Some(1)), ("crash", Some(2)), ("the", None), ("my", None)];
+    let workspace = workspace();
+    let model = Knowing { labels: &LABELS, words: &words, context: 2_048, writes: true };
+    model.write(&workspace.path("tiny.gguf")).unwrap();
+    // Its numbers drawn by lot, each its own.
+    Tiny { context: 2_048, ..Tiny::SMALLEST }.write(&workspace.path("knows_nothing.gguf"), 7).unwrap();
+    for (kind, task) in KINDS {
+        workspace.write(&format!("tasks/{kind}.toml"), task);
+        let row = |number: usize| {
+            let (word, label) = (words[number % 3].0, LABELS[number % 3]);
+            let text = format!("the {word} my {word} {number}");
+            let row = match kind {
+                "labels" => json!({"text": text, "label": [label]}),
+                "record" => json!({"text": text, "team": label}),
+                _ => json!({"text": text, "label": label}),
+            };
+            format!("{row}\n")
+        };
+        workspace.write(&format!("{kind}.jsonl"), (0..60).map(row).collect::<String>());
+        let judge = |model: &str, to: &str, most: &str| {
+            let (out, rows) = (format!("{kind}-{to}-{most}.gguf"), format!("{kind}.jsonl"));
+            let judged =
+                ["--rows", &rows, "--task", kind, "--context", "2048", "--most-flips", most, "--json"];
+            quantize(&workspace, &[&[model, &out, "--to", to], &judged[..]].concat())
+        };
+        let ran = judge("small", "q8_0", "0.05");
+        let gate = ran.json()["gate"].clone();
+        println!("{kind}: {gate}");
+        assert_eq!((ran.code, &gate["rows"], &gate["rows_weighed"]), (0, &json!(30), &json!(30)), "{ran}");
+        assert!(gate["mean_kl_nats"].as_f64().is_some_and(|lost| lost.abs() < 0.05), "{gate}");
+        assert_eq!(gate["labelled"], 30, "{gate}");
+    }
 }
 
 #[test]

@@ -9,9 +9,10 @@ use sprat_engine::gguf::{Gguf, Shape};
 use sprat_engine::protocol::HELLO;
 use sprat_engine::quantize::{Job, Plan, Quantization, Quantize, Told, Weigh};
 use sprat_learn::rows::{ReadOptions, read_labelled};
-use sprat_models::decoder::{Compared, Failed, compare, run_job, weighing};
+use sprat_models::decoder::chat::ChatTemplate;
+use sprat_models::decoder::{self, Compared, Failed, compare, run_job};
 use sprat_stats::interval::clopper_pearson;
-use sprat_task::{Context, Kind, LabelledRow, Problem, Sha256Hex, Task};
+use sprat_task::{Context, LabelledRow, Problem, Sha256Hex, Task};
 
 use super::{gguf, written_file};
 use crate::app::App;
@@ -75,13 +76,13 @@ pub fn run(args: Args, app: &App) -> Result<(), Failure> {
     let plan = Plan::of(&source, &shape, args.to, rows.is_some());
     check(&file, &source, &args.out, plan.bytes(source.alignment).saturating_add(source.data_start))?;
     let importance = match &rows {
-        Some(rows) => Some(weigh(&args, app, &file, rows)?),
+        Some(rows) => Some(weigh(&args, app, (&file, &source), rows)?),
         None => None,
     };
     write(&args, app, &file, importance.as_ref(), plan.bytes(source.alignment))?;
     let (made, _) = gguf::read(&args.out)?;
     let judged = match &rows {
-        Some(rows) => Some(judge(&args, app, &file, rows)?),
+        Some(rows) => Some(judge(&args, app, (&file, &source), rows)?),
         None => None,
     };
     let outcome = Outcome { args: &args, source: &source, shape: &shape, made: &made, plan: &plan, judged };
@@ -100,13 +101,6 @@ struct Rows {
 fn rows(args: &Args, workspace: &Workspace) -> Result<Option<Rows>, Failure> {
     let Some(task) = &args.task else { return Ok(None) };
     let task = workspace.task(task)?.clone();
-    if task.kind != Kind::Classify || task.multi {
-        return Err(Problem::new(format!("task `{}` asks for something else than one label", task.name))
-            .allowed(
-                "a task of kind \"classify\" with one label: a decoder is judged by the label it chooses",
-            )
-            .into());
-    }
     let options = ReadOptions { labels_may_be_missing: true, ..args.columns.options() };
     let set = read_labelled(&args.rows, &task, &options)?;
     let digest = |row: &LabelledRow| Sha256Hex::of(row.input.text.as_bytes());
@@ -188,16 +182,16 @@ impl Drop for Part {
 }
 
 /// Finds out which numbers matter for the task's rows.
-fn weigh(args: &Args, app: &App, file: &Path, rows: &Rows) -> Result<Part, Failure> {
+fn weigh(args: &Args, app: &App, (file, source): (&Path, &Gguf), rows: &Rows) -> Result<Part, Failure> {
     let part = Part::beside(&args.out, ".importance.part");
-    let (prompt, texts) = weighing(&rows.task, &rows.weighing);
+    let (before, texts) = told(args, source, rows).weighing(&rows.task, &rows.weighing);
     let bar = app.out().progress("rows weighed", Some(texts.len() as u64));
     let job = Job::Weigh(Weigh {
         hello: HELLO.to_owned(),
         file: file.to_owned(),
         context: args.context,
         threads: args.threads,
-        before: prompt.before,
+        before,
         texts,
         out: part.0.clone(),
     });
@@ -250,6 +244,12 @@ fn work(app: &App, job: &Job, mut told: impl FnMut(Option<&Told>)) -> Result<(),
     })
 }
 
+/// What both files are told: what a rung would be that was made of the rows that weigh.
+fn told(args: &Args, source: &Gguf, rows: &Rows) -> decoder::Told {
+    let template = ChatTemplate::of(source).ok();
+    decoder::Told::of(&rows.task, &rows.weighing, template.as_ref(), args.context)
+}
+
 /// How parent and child answered the rows that weighed nothing.
 struct Judged {
     compared: Compared,
@@ -260,8 +260,8 @@ struct Judged {
 }
 
 /// Asks both.
-fn judge(args: &Args, app: &App, file: &Path, rows: &Rows) -> Result<Judged, Failure> {
-    let (prompt, _) = weighing(&rows.task, &rows.weighing);
+fn judge(args: &Args, app: &App, (file, source): (&Path, &Gguf), rows: &Rows) -> Result<Judged, Failure> {
+    let told = told(args, source, rows);
     let open = |file: &Path| {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         decoders::engine(file, args.context, args.threads).map_err(Failure::ours)
@@ -272,8 +272,8 @@ fn judge(args: &Args, app: &App, file: &Path, rows: &Rows) -> Result<Judged, Fai
         cancel: app.cancel().clone(),
         ..Context::until(Instant::now() + PATIENCE, app.new_request())
     };
-    let told = |done: usize| bar.set(done as u64);
-    let compared = app.block_on(compare([&parent, &child], &cx, &prompt, &rows.judging, &told))?;
+    let hears = |done: usize| bar.set(done as u64);
+    let compared = app.block_on(compare([&parent, &child], &cx, &rows.task, &told, &rows.judging, &hears))?;
     drop(bar);
     if app.cancel().is_cancelled() {
         return Err(Failure::Stopped);
@@ -285,7 +285,7 @@ fn judge(args: &Args, app: &App, file: &Path, rows: &Rows) -> Result<Judged, Fai
             "`sprat models inspect` shows what the models need; --context gives rows more room",
         ));
     }
-    let (labelled, right) = compared.right(&rows.task, &rows.judging);
+    let (labelled, right) = compared.right();
     Ok(Judged { compared, rows: rows.judging.len(), weighed: rows.weighing.len(), labelled, right })
 }
 
@@ -394,7 +394,12 @@ impl Outcome<'_> {
             words::share(interval.lower),
             words::share(interval.upper)
         ));
-        out.line(format!("mean KL        {:.6} nats", judged.compared.mean_divergence()));
+        match judged.compared.mean_divergence() {
+            Some(divergence) => out.line(format!("mean KL        {divergence:.6} nats")),
+            None => {
+                out.line("mean KL        not known for what stands around holes, or in pieces".to_owned())
+            }
+        }
         if let Some([parent, child]) = judged.accuracy() {
             out.line(format!(
                 "accuracy       {} before, {} now, on {}",
